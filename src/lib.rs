@@ -1,0 +1,19 @@
+//! Sequence-to-sequence translation that trains without learning-rate warmup.
+//!
+//! Text goes in at one end, a translation and its score come out at the other; each module is one stage of that way
+//! and data only flows forward:
+//!
+//! ```text
+//! raw text ── text ──> tokens ── data ──> batches ── model ──> loss
+//!                                            │         ▲
+//!                                   init (θ before training)
+//!                                   optim (θ during training)
+//!                                   train (the loop) ──> checkpoint ── decode ──> text ── score ──> BLEU
+//! ```
+#![warn(missing_docs)]
+
+pub mod error;
+pub mod files;
+pub mod progress;
+
+pub use error::{Error, Result};

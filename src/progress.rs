@@ -1,0 +1,110 @@
+//! Progress on standard error: a bar when a person watches, plain lines otherwise, nothing when asked to be quiet.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// `--quiet`: no progress and no notes for the rest of the process.
+pub fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+/// Whether `--quiet` was given.
+pub fn quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Print one line on standard error unless `--quiet` was given.
+pub fn note(line: impl AsRef<str>) {
+    if !quiet() {
+        eprintln!("{}", line.as_ref());
+    }
+}
+
+/// The progress of one task. Dropping it clears the bar.
+pub struct Progress {
+    kind: Kind,
+    title: String,
+    total: Option<u64>,
+    position: u64,
+    started: Instant,
+}
+
+enum Kind {
+    Bar(ProgressBar),
+    /// Lines, at most one in [`LINE_EVERY`]; the instant is that of the last line.
+    Lines(Instant),
+    Silent,
+}
+
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+impl Progress {
+    /// Start a task of `total` steps (`None`: not known).
+    pub fn new(title: impl Into<String>, total: Option<u64>) -> Progress {
+        let title = title.into();
+        let kind = if quiet() {
+            Kind::Silent
+        } else if std::io::stderr().is_terminal() {
+            let bar = match total {
+                Some(total) => ProgressBar::new(total)
+                    .with_style(style("{prefix} [{bar:30}] {pos}/{len} {msg} (ETA {eta})").progress_chars("=> ")),
+                None => ProgressBar::new_spinner().with_style(style("{prefix} {spinner} {pos} {msg} ({elapsed})")),
+            };
+            bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(5));
+            bar.set_prefix(title.clone());
+            Kind::Bar(bar)
+        } else {
+            Kind::Lines(Instant::now())
+        };
+        Progress { kind, title, total, position: 0, started: Instant::now() }
+    }
+
+    /// The task stands at step `position`; `message` says what else is worth seeing.
+    pub fn set(&mut self, position: u64, message: impl FnOnce() -> String) {
+        self.position = position;
+        match &mut self.kind {
+            Kind::Bar(bar) => {
+                bar.set_position(position);
+                bar.set_message(message());
+            }
+            Kind::Lines(last) if last.elapsed() >= LINE_EVERY => {
+                *last = Instant::now();
+                let total = self.total.map(|total| format!("/{total}")).unwrap_or_default();
+                let seconds = self.started.elapsed().as_secs();
+                eprintln!("{} {position}{total} {} ({seconds} s)", self.title, message());
+            }
+            Kind::Lines(_) | Kind::Silent => {}
+        }
+    }
+
+    /// `steps` more steps are done.
+    pub fn add(&mut self, steps: u64) {
+        self.set(self.position + steps, String::new);
+    }
+
+    /// A line above the bar, or a plain line.
+    pub fn line(&self, line: &str) {
+        match &self.kind {
+            Kind::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
+            Kind::Lines(_) => eprintln!("{line}"),
+            Kind::Silent => {}
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Kind::Bar(bar) = &self.kind {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
