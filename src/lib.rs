@@ -12,8 +12,12 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod data;
 pub mod error;
 pub mod files;
+pub mod plot;
 pub mod progress;
+pub mod score;
+pub mod text;
 
 pub use error::{Error, Result};

@@ -1,0 +1,1 @@
+//! Tokens to batches: dictionaries, memory-mapped datasets, batching by tokens.

@@ -1,0 +1,1 @@
+//! Pictures made from logs: learning curves.

@@ -1,0 +1,1 @@
+//! Scores of translations: BLEU, chrF and TER with their signatures.
