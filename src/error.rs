@@ -43,7 +43,10 @@ pub enum Error {
         next: String,
     },
     /// A loss or a gradient stopped being a number.
-    #[error("{what} at update {update}: first bad block: {block}; sentences of the batch: {sentences}{}", next_step(next))]
+    #[error(
+        "{what} at update {update}: first bad block: {block}; sentences of the batch: {sentences}{}",
+        next_step(next)
+    )]
     NonFinite {
         /// `loss is NaN`, `gradient is infinite` …
         what: String,

@@ -1,1 +1,18 @@
 //! Tokens to batches: dictionaries, memory-mapped datasets, batching by tokens.
+//!
+//! A data folder ("data-bin") holds what fairseq-preprocess writes: `dict.LANG.txt` and, for every split and language,
+//! `SPLIT.SRC-TGT.LANG.bin` and `.idx`. Folders made by either program are read by the other.
+
+mod batching;
+mod collate;
+mod dictionary;
+mod folder;
+mod indexed;
+mod parallel;
+
+pub use batching::{Limits, batch_by_size, epoch_batches, ordered_indices};
+pub use collate::{Batch, collate};
+pub use dictionary::{BOS, Dictionary, DictionaryLimits, EOS, PAD, UNK, words};
+pub use folder::{DataFolder, dictionary_path};
+pub use indexed::{Dtype, IndexedDataset, IndexedWriter};
+pub use parallel::ParallelDataset;

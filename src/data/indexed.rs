@@ -1,0 +1,476 @@
+//! Where are the ids of sentence i? fairseq's memory-mapped `.bin`/`.idx` pair.
+//!
+//! `.idx`, little endian: magic `MMIDIDX\0\0`, u64 version 1, u8 dtype code, u64 n, n × i32 lengths in tokens,
+//! n × i64 byte offsets into `.bin`. `.bin`: the ids of all sentences, one after another.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use tempfile::{NamedTempFile, TempPath};
+
+use crate::error::{Error, Result};
+use crate::files;
+
+const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
+const HEADER: usize = 26;
+const AGAIN: &str = "run `nmt preprocess` or fairseq-preprocess again";
+
+/// The integer type of the ids in a `.bin` file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dtype {
+    /// Code 1.
+    U8,
+    /// Code 2.
+    I8,
+    /// Code 3.
+    I16,
+    /// Code 4: for dictionaries of 65,500 entries and more.
+    I32,
+    /// Code 5.
+    I64,
+    /// Code 8: for dictionaries below 65,500 entries.
+    U16,
+}
+
+impl Dtype {
+    /// The type that fairseq takes for a dictionary of `symbols` entries.
+    pub fn fitting(symbols: usize) -> Dtype {
+        if symbols < 65_500 { Dtype::U16 } else { Dtype::I32 }
+    }
+
+    /// fairseq's code for the type.
+    pub fn code(self) -> u8 {
+        match self {
+            Dtype::U8 => 1,
+            Dtype::I8 => 2,
+            Dtype::I16 => 3,
+            Dtype::I32 => 4,
+            Dtype::I64 => 5,
+            Dtype::U16 => 8,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Dtype> {
+        use Dtype::*;
+        [U8, I8, I16, I32, I64, U16].into_iter().find(|dtype| dtype.code() == code)
+    }
+
+    /// Bytes an id.
+    pub fn size(self) -> usize {
+        match self {
+            Dtype::U8 | Dtype::I8 => 1,
+            Dtype::I16 | Dtype::U16 => 2,
+            Dtype::I32 => 4,
+            Dtype::I64 => 8,
+        }
+    }
+
+    /// The id at the front of `bytes`, which has `size()` bytes.
+    fn read(self, bytes: &[u8]) -> i64 {
+        match *bytes {
+            [a] if self == Dtype::I8 => i64::from(a as i8),
+            [a] => i64::from(a),
+            [a, b] if self == Dtype::I16 => i64::from(i16::from_le_bytes([a, b])),
+            [a, b] => i64::from(u16::from_le_bytes([a, b])),
+            [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
+            [a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            _ => 0,
+        }
+    }
+}
+
+/// A binarised dataset, opened for reading; the ids stay in the file until they are asked for.
+#[derive(Debug)]
+pub struct IndexedDataset {
+    prefix: PathBuf,
+    /// `None`: the file is empty, which cannot be mapped.
+    ids: Option<Mmap>,
+    dtype: Dtype,
+    lengths: Vec<i32>,
+    offsets: Vec<usize>,
+}
+
+impl IndexedDataset {
+    /// Open `PREFIX.idx` and `PREFIX.bin` and check one against the other.
+    ///
+    /// # Errors
+    /// [`Error::Content`] when the magic, the version or the type code is not fairseq's, or when a size or an offset
+    /// does not fit the length of its file.
+    pub fn open(prefix: &Path) -> Result<IndexedDataset> {
+        let (idx, bin) = (path(prefix, "idx"), path(prefix, "bin"));
+        let index = map(&idx)?;
+        let index = index.as_deref().unwrap_or_default();
+        let (dtype, n) = header(&idx, index)?;
+        let ids = map(&bin)?;
+        let available = ids.as_deref().unwrap_or_default().len();
+
+        let (lengths_at, offsets_at) = (HEADER, HEADER + 4 * n);
+        let mut lengths = Vec::with_capacity(n);
+        let mut offsets = Vec::with_capacity(n);
+        let length_bytes = index.get(lengths_at..offsets_at).unwrap_or_default().chunks_exact(4);
+        let offset_bytes = index.get(offsets_at..).unwrap_or_default().chunks_exact(8);
+        for (sentence, (length, offset)) in length_bytes.zip(offset_bytes).enumerate() {
+            let (length, offset) = (Dtype::I32.read(length), Dtype::I64.read(offset));
+            let length = i32::try_from(length).unwrap_or(-1);
+            if length < 0 {
+                return Err(Error::content(
+                    idx.display().to_string(),
+                    format!("a length of 0 or more for sentence {sentence}"),
+                    length.to_string(),
+                    AGAIN,
+                ));
+            }
+            let end = |offset: usize| (length as usize).checked_mul(dtype.size())?.checked_add(offset);
+            match usize::try_from(offset).ok().and_then(|offset| Some((offset, end(offset)?))) {
+                Some((offset, end)) if end <= available && offset.is_multiple_of(dtype.size()) => {
+                    lengths.push(length);
+                    offsets.push(offset);
+                }
+                _ => {
+                    return Err(Error::content(
+                        bin.display().to_string(),
+                        format!("{length} ids of {} bytes at offset {offset} for sentence {sentence}", dtype.size()),
+                        format!("{available} bytes in all"),
+                        format!("the file is cut off or belongs to another {}; {AGAIN}", idx.display()),
+                    ));
+                }
+            }
+        }
+        Ok(IndexedDataset { prefix: prefix.to_path_buf(), ids, dtype, lengths, offsets })
+    }
+
+    /// The path without `.bin` and `.idx`.
+    pub fn prefix(&self) -> &Path {
+        &self.prefix
+    }
+
+    /// The type of the ids in the file.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// The number of sentences.
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Whether there is no sentence.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// The number of ids of sentence `i`, `</s>` included; 0 when there is no such sentence.
+    pub fn length(&self, i: usize) -> usize {
+        self.lengths.get(i).map_or(0, |&length| length as usize)
+    }
+
+    /// [`length`](Self::length) of every sentence.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.lengths.iter().map(|&length| length as usize).collect()
+    }
+
+    /// The ids of sentence `i`, `</s>` included; empty when there is no such sentence.
+    pub fn get(&self, i: usize) -> Vec<i64> {
+        let mut ids = Vec::with_capacity(self.length(i));
+        ids.extend(self.ids_of(i));
+        ids
+    }
+
+    /// The ids of sentence `i`, one at a time.
+    pub fn ids_of(&self, i: usize) -> impl Iterator<Item = i64> {
+        let start = self.offsets.get(i).copied().unwrap_or(0);
+        let bytes = self.ids.as_deref().unwrap_or_default();
+        let bytes = bytes.get(start..start + self.length(i) * self.dtype.size()).unwrap_or_default();
+        bytes.chunks_exact(self.dtype.size()).map(|bytes| self.dtype.read(bytes))
+    }
+
+    /// The number of ids of all sentences.
+    pub fn tokens(&self) -> u64 {
+        self.lengths.iter().map(|&length| length as u64).sum()
+    }
+
+    /// Check that every id is one of a dictionary of `symbols` entries.
+    ///
+    /// # Errors
+    /// [`Error::Content`] that names the sentence, the id, and `dictionary`.
+    pub fn check_ids(&self, symbols: usize, dictionary: &Path) -> Result<()> {
+        for i in 0..self.len() {
+            if let Some(id) = self.ids_of(i).find(|&id| usize::try_from(id).map_or(true, |id| id >= symbols)) {
+                return Err(Error::content(
+                    path(&self.prefix, "bin").display().to_string(),
+                    format!("ids from 0 to {}, as {} has them", symbols.saturating_sub(1), dictionary.display()),
+                    format!("id {id} in sentence {i}"),
+                    format!("give the dictionary the data were made with, or {AGAIN}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `PREFIX.EXTENSION`; the prefix may itself hold dots.
+fn path(prefix: &Path, extension: &str) -> PathBuf {
+    let mut name = OsString::from(prefix);
+    name.push(".");
+    name.push(extension);
+    PathBuf::from(name)
+}
+
+/// The whole file; `None` when it is empty.
+fn map(path: &Path) -> Result<Option<Mmap>> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    let metadata = file.metadata().map_err(Error::io("read", path))?;
+    if metadata.is_dir() {
+        return Err(Error::content(path.display().to_string(), "a file", "a folder", "check the path"));
+    }
+    if metadata.len() == 0 {
+        return Ok(None);
+    }
+    // SAFETY: the map is read-only. As with every memory-mapped dataset, the file must not be shortened while it is
+    // in use; `IndexedWriter` replaces files by renaming, which leaves the mapped one whole.
+    let map = unsafe { Mmap::map(&file) };
+    map.map(Some).map_err(Error::io("map", path))
+}
+
+/// The type of the ids and the number of sentences, checked against the length of the file.
+fn header(idx: &Path, index: &[u8]) -> Result<(Dtype, usize)> {
+    let place = || idx.display().to_string();
+    let next = format!("give data binarised with `nmt preprocess` or fairseq-preprocess --dataset-impl mmap; {AGAIN}");
+    let Some((header, rest)) = index.split_at_checked(HEADER) else {
+        let found = format!("{} bytes", index.len());
+        return Err(Error::content(place(), format!("a header of {HEADER} bytes"), found, next));
+    };
+    let number = |at: usize| header.get(at..at + 8).map_or(0, |bytes| Dtype::I64.read(bytes) as u64);
+    if !header.starts_with(MAGIC) {
+        let found = match header {
+            [b'T', b'N', b'T', b'I', b'D', b'X', ..] => "TNTIDX, fairseq's older layout".to_string(),
+            _ => format!("\"{}\"", header.get(..9).unwrap_or_default().escape_ascii()),
+        };
+        return Err(Error::content(place(), format!("the magic \"{}\"", MAGIC.escape_ascii()), found, next));
+    }
+    if number(9) != 1 {
+        return Err(Error::content(place(), "version 1", format!("version {}", number(9)), next));
+    }
+    let code = header.get(17).copied().unwrap_or(0);
+    let Some(dtype) = Dtype::from_code(code) else {
+        return Err(Error::content(
+            place(),
+            "an integer type code (1, 2, 3, 4, 5 or 8)",
+            format!("type code {code}"),
+            next,
+        ));
+    };
+    let n = number(18);
+    match usize::try_from(n).ok().and_then(|n| Some((n, n.checked_mul(12)?))) {
+        Some((n, bytes)) if bytes == rest.len() => Ok((dtype, n)),
+        _ => Err(Error::content(
+            place(),
+            format!("12 bytes for each of {n} sentences after the header"),
+            format!("{} bytes", rest.len()),
+            format!("the file is cut off or damaged; {AGAIN}"),
+        )),
+    }
+}
+
+/// Writes a dataset sentence by sentence; only the lengths are kept in memory. Both files appear when
+/// [`finish`](IndexedWriter::finish) is called, and not before.
+pub struct IndexedWriter {
+    prefix: PathBuf,
+    bin: BufWriter<File>,
+    bin_path: TempPath,
+    dtype: Dtype,
+    lengths: Vec<i32>,
+}
+
+impl IndexedWriter {
+    /// Start `PREFIX.bin` under a temporary name, for ids of a dictionary of `symbols` entries.
+    pub fn create(prefix: &Path, symbols: usize) -> Result<IndexedWriter> {
+        let bin = path(prefix, "bin");
+        let folder = match bin.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let temporary = tempfile::Builder::new().prefix(".nmt-").suffix(".tmp").tempfile_in(folder);
+        let (file, bin_path) = temporary.map(NamedTempFile::into_parts).map_err(Error::io("write", &bin))?;
+        Ok(IndexedWriter {
+            prefix: prefix.to_path_buf(),
+            bin: BufWriter::with_capacity(1 << 20, file),
+            bin_path,
+            dtype: Dtype::fitting(symbols),
+            lengths: Vec::new(),
+        })
+    }
+
+    /// Append a sentence; `ids` end with `</s>`.
+    ///
+    /// # Errors
+    /// [`Error::Content`] for an id that the file's type cannot hold, [`Error::Io`] when the disk is full.
+    pub fn push(&mut self, ids: &[i64]) -> Result<()> {
+        let bad = |expected: &str, found: String| {
+            let place = format!("{}, sentence {}", path(&self.prefix, "bin").display(), self.lengths.len());
+            Err(Error::content(place, expected, found, "take the dictionary these ids come from"))
+        };
+        let Ok(length) = i32::try_from(ids.len()) else {
+            return bad("at most 2147483647 ids in a sentence", ids.len().to_string());
+        };
+        let highest = if self.dtype == Dtype::U16 { i64::from(u16::MAX) } else { i64::from(i32::MAX) };
+        if let Some(id) = ids.iter().find(|&&id| id < 0 || id > highest) {
+            return bad(&format!("ids from 0 to {highest}"), format!("id {id}"));
+        }
+        let written = match self.dtype {
+            Dtype::U16 => ids.iter().try_for_each(|&id| self.bin.write_all(&(id as u16).to_le_bytes())),
+            _ => ids.iter().try_for_each(|&id| self.bin.write_all(&(id as i32).to_le_bytes())),
+        };
+        written.map_err(Error::io("write", path(&self.prefix, "bin")))?;
+        self.lengths.push(length);
+        Ok(())
+    }
+
+    /// Write the index and give both files their names.
+    pub fn finish(self) -> Result<()> {
+        let (bin, idx) = (path(&self.prefix, "bin"), path(&self.prefix, "idx"));
+        let file = self.bin.into_inner().map_err(|e| Error::io("write", &bin)(e.into_error()))?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let _ = file.set_permissions(std::fs::Permissions::from_mode(0o644));
+        }
+        file.sync_all().map_err(Error::io("write", &bin))?;
+        self.bin_path.persist(&bin).map_err(|e| Error::io("write", &bin)(e.error))?;
+        files::write_atomically(&idx, |writer| {
+            let mut put = |bytes: &[u8]| writer.write_all(bytes).map_err(Error::io("write", &idx));
+            put(MAGIC)?;
+            put(&1_u64.to_le_bytes())?;
+            put(&[self.dtype.code()])?;
+            put(&(self.lengths.len() as u64).to_le_bytes())?;
+            self.lengths.iter().try_for_each(|length| put(&length.to_le_bytes()))?;
+            let mut offset = 0_i64;
+            self.lengths.iter().try_for_each(|&length| {
+                put(&offset.to_le_bytes())?;
+                offset += i64::from(length) * self.dtype.size() as i64;
+                Ok(())
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(prefix: &Path, symbols: usize, sentences: &[&[i64]]) {
+        let mut writer = IndexedWriter::create(prefix, symbols).unwrap();
+        sentences.iter().for_each(|ids| writer.push(ids).unwrap());
+        writer.finish().unwrap();
+    }
+
+    /// The bytes are worked out by hand from the layout.
+    #[test]
+    fn the_bytes_of_a_small_dataset() {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("train.de-en.de");
+        write(&prefix, 1000, &[&[4, 258, 2], &[2]]);
+        assert_eq!(std::fs::read(path(&prefix, "bin")).unwrap(), [4, 0, 2, 1, 2, 0, 2, 0]);
+        let mut expected = b"MMIDIDX\0\0\x01\0\0\0\0\0\0\0\x08\x02\0\0\0\0\0\0\0\x03\0\0\0\x01\0\0\0".to_vec();
+        expected.extend_from_slice(b"\0\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0");
+        assert_eq!(std::fs::read(path(&prefix, "idx")).unwrap(), expected);
+        // Nothing temporary is left behind.
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for (symbols, dtype) in [(65_499, Dtype::U16), (65_500, Dtype::I32)] {
+            let prefix = folder.path().join(format!("a.{symbols}"));
+            write(&prefix, symbols, &[&[4, 65_498, 2], &[], &[2]]);
+            let dataset = IndexedDataset::open(&prefix).unwrap();
+            assert_eq!((dataset.dtype(), dataset.len(), dataset.tokens()), (dtype, 3, 4));
+            assert_eq!(dataset.lengths(), [3, 0, 1]);
+            assert_eq!((dataset.get(0), dataset.get(1), dataset.get(2)), (vec![4, 65_498, 2], vec![], vec![2]));
+            assert_eq!((dataset.get(3), dataset.length(3)), (vec![], 0));
+            assert!(dataset.check_ids(65_499, Path::new("dict.de.txt")).is_ok());
+            let message = dataset.check_ids(100, Path::new("dict.de.txt")).unwrap_err().to_string();
+            assert!(message.contains("id 65498 in sentence 0") && message.contains("dict.de.txt"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_dataset_of_no_sentences() {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("empty");
+        write(&prefix, 10, &[]);
+        assert!(IndexedDataset::open(&prefix).unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_type_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("types");
+        for (code, bytes, id) in [
+            (1_u8, vec![200_u8], 200_i64),
+            (2, vec![100], 100),
+            (3, vec![0x10, 0x01], 272),
+            (4, vec![0x10, 0x01, 0, 0], 272),
+            (5, vec![0x10, 0x01, 0, 0, 0, 0, 0, 0], 272),
+            (8, vec![0xff, 0xff], 65_535),
+        ] {
+            write(&prefix, 10, &[&[2]]);
+            let mut index = std::fs::read(path(&prefix, "idx")).unwrap();
+            index[17] = code;
+            std::fs::write(path(&prefix, "idx"), index).unwrap();
+            std::fs::write(path(&prefix, "bin"), bytes).unwrap();
+            assert_eq!(IndexedDataset::open(&prefix).unwrap().get(0), [id], "code {code}");
+        }
+    }
+
+    #[test]
+    fn ids_that_do_not_fit_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = IndexedWriter::create(&folder.path().join("a"), 10).unwrap();
+        assert!(writer.push(&[65_536]).is_err());
+        assert!(writer.push(&[-1]).is_err());
+        drop(writer);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    /// Every header field and every table, damaged one at a time, and the file cut at every length.
+    #[test]
+    fn damage_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let prefix = folder.path().join("a");
+        write(&prefix, 10, &[&[4, 5, 2], &[4, 2]]);
+        let (idx, bin) = (path(&prefix, "idx"), path(&prefix, "bin"));
+        let (index, ids) = (std::fs::read(&idx).unwrap(), std::fs::read(&bin).unwrap());
+        for (at, value, expected) in [
+            (0, b'X', "magic"),
+            (9, 2, "version 1"),
+            (17, 6, "type code 6"),
+            (18, 3, "3 sentences"),
+            (25, 0x80, "sentences"),
+            (29, 0x80, "a length of 0 or more for sentence 0"),
+            (26, 9, "9 ids of 2 bytes at offset 0 for sentence 0"),
+            (42, 1, "at offset 7 for sentence 1"),
+            (49, 0x80, "for sentence 1"),
+        ] {
+            let mut damaged = index.clone();
+            damaged[at] = if at == 42 { 7 } else { value };
+            std::fs::write(&idx, damaged).unwrap();
+            let message = IndexedDataset::open(&prefix).unwrap_err().to_string();
+            assert!(message.contains(expected) && message.contains("again"), "byte {at}: {message}");
+        }
+        for length in 0..index.len() {
+            std::fs::write(&idx, &index[..length]).unwrap();
+            assert!(IndexedDataset::open(&prefix).is_err(), "{length} bytes of the index");
+        }
+        std::fs::write(&idx, &index).unwrap();
+        for length in 0..ids.len() {
+            std::fs::write(&bin, &ids[..length]).unwrap();
+            let message = IndexedDataset::open(&prefix).unwrap_err().to_string();
+            assert!(message.contains("a.bin"), "{message}");
+        }
+    }
+}
