@@ -1,1 +1,14 @@
-//! Scores of translations: BLEU, chrF and TER with their signatures.
+//! Scores of translations: BLEU, chrF, chrF++ and TER, with the signatures of sacrebleu 2.6.0.
+//!
+//! The counting is done by the crate `sacrebleu-rs`; what had to be mended around it is listed in `docs/scores.md`.
+
+mod compute;
+mod inspect;
+mod options;
+mod report;
+mod tercom;
+
+pub use compute::score;
+pub use inspect::{TextStyle, text_style, warnings};
+pub use options::{BleuOptions, ChrfOptions, Metric, Options, Smoothing, TerOptions, Tokenizer};
+pub use report::{BleuParts, ChrfParts, Score, Scores, TerParts};
