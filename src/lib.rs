@@ -15,9 +15,12 @@
 pub mod data;
 pub mod error;
 pub mod files;
+pub mod model;
+pub mod params;
 pub mod plot;
 pub mod progress;
 pub mod score;
+pub mod task;
 pub mod text;
 
 pub use error::{Error, Result};

@@ -1,0 +1,93 @@
+//! The sizes of a Transformer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The sizes and options of a Transformer. The defaults are fairseq's `transformer_iwslt_de_en`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Width d of embeddings and layers.
+    pub embed_dim: i64,
+    /// Width of the feed-forward layers' hidden units.
+    pub ffn_dim: i64,
+    /// Heads of every attention layer.
+    pub attention_heads: i64,
+    /// Layers of the encoder.
+    pub encoder_layers: i64,
+    /// Layers of the decoder.
+    pub decoder_layers: i64,
+    /// Dropout after embeddings and every sub-layer.
+    pub dropout: f64,
+    /// Dropout of attention probabilities.
+    pub attention_dropout: f64,
+    /// Dropout after the ReLU of feed-forward layers.
+    pub relu_dropout: f64,
+    /// The decoder's input embedding is its output projection.
+    pub share_decoder_input_output_embed: bool,
+    /// Encoder input, decoder input and output projection are one table; needs a joined dictionary.
+    pub share_all_embeddings: bool,
+    /// Admin's element-wise multiplier of every skip connection.
+    pub w_skip: bool,
+    /// Layer normalisation before each sub-layer (Pre-LN) instead of after the sum (Post-LN).
+    pub pre_norm: bool,
+    /// The longest source or target, `</s>` included.
+    pub max_positions: i64,
+}
+
+impl Default for ModelConfig {
+    fn default() -> ModelConfig {
+        ModelConfig {
+            embed_dim: 512,
+            ffn_dim: 1024,
+            attention_heads: 4,
+            encoder_layers: 6,
+            decoder_layers: 6,
+            dropout: 0.3,
+            attention_dropout: 0.0,
+            relu_dropout: 0.0,
+            share_decoder_input_output_embed: true,
+            share_all_embeddings: false,
+            w_skip: false,
+            pre_norm: false,
+            max_positions: 1024,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Refuse sizes that make no network.
+    pub fn check(&self) -> Result<()> {
+        let positive = [
+            ("embed_dim", self.embed_dim),
+            ("ffn_dim", self.ffn_dim),
+            ("attention_heads", self.attention_heads),
+            ("encoder_layers", self.encoder_layers),
+            ("decoder_layers", self.decoder_layers),
+            ("max_positions", self.max_positions),
+        ];
+        for (key, value) in positive {
+            if !(1..=1 << 20).contains(&value) {
+                return Err(Error::usage(format!("model.{key} has to be from 1 to 1048576, found {value}"), ""));
+            }
+        }
+        if self.embed_dim % self.attention_heads != 0 || self.embed_dim % 2 != 0 || self.embed_dim < 4 {
+            return Err(Error::usage(
+                format!(
+                    "model.embed_dim has to be even, at least 4 and a multiple of model.attention_heads, found {} and {}",
+                    self.embed_dim, self.attention_heads
+                ),
+                "",
+            ));
+        }
+        let rates =
+            [("dropout", self.dropout), ("attention_dropout", self.attention_dropout), ("relu_dropout", self.relu_dropout)];
+        for (key, value) in rates {
+            if !(0.0..1.0).contains(&value) {
+                return Err(Error::usage(format!("model.{key} has to be at least 0 and below 1, found {value}"), ""));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,469 @@
+//! The encoder-decoder Transformer (Vaswani et al., 2017) as fairseq's `transformer_iwslt_de_en` builds it.
+
+use tch::{Device, Kind, Tensor};
+
+use super::attention::{Attention, KeysValues};
+use super::config::ModelConfig;
+use super::layers::{Dropout, layer_norm, sinusoidal_positions};
+use super::loss::label_smoothed_cross_entropy;
+use crate::data::{Batch, PAD};
+use crate::error::{Error, Result};
+use crate::params::{BlockKind, Layout, View, Views};
+use crate::task::{Loss, Mode, Task};
+
+/// A batch as tensors.
+pub struct TranslationBatch {
+    source: Tensor,
+    source_positions: Tensor,
+    previous_output: Tensor,
+    previous_output_positions: Tensor,
+    /// Flat indices of the target ids that are not padding, and those ids.
+    target_rows: Tensor,
+    target: Tensor,
+    tokens: i64,
+    /// Source positions that are padding, `[B, S]`; none where nothing is.
+    source_padding: Option<Tensor>,
+    /// The dataset indices of the rows.
+    pub ids: Vec<usize>,
+}
+
+impl TranslationBatch {
+    /// The tensors of `batch` on `device`.
+    pub fn new(batch: &Batch, device: Device) -> TranslationBatch {
+        let (n, s, t) = (batch.n as i64, batch.s as i64, batch.t as i64);
+        let rows: Vec<i64> = (0..batch.target.len() as i64).filter(|&i| batch.target[i as usize] != PAD).collect();
+        let target: Vec<i64> = batch.target.iter().copied().filter(|&id| id != PAD).collect();
+        let source = Tensor::from_slice(&batch.source).view([n, s]).to_device(device);
+        let padded = batch.source.contains(&PAD);
+        TranslationBatch {
+            source_padding: padded.then(|| source.eq(PAD)),
+            source,
+            source_positions: Tensor::from_slice(&positions(&batch.source, batch.s)).to_device(device),
+            previous_output: Tensor::from_slice(&batch.previous_output).view([n, t]).to_device(device),
+            previous_output_positions: Tensor::from_slice(&positions(&batch.previous_output, batch.t)).to_device(device),
+            target_rows: Tensor::from_slice(&rows).to_device(device),
+            tokens: target.len() as i64,
+            target: Tensor::from_slice(&target).to_device(device),
+            ids: batch.ids.clone(),
+        }
+    }
+
+    /// Target tokens that are not padding.
+    pub fn tokens(&self) -> i64 {
+        self.tokens
+    }
+}
+
+/// Rows of the position table: padding reads row 1, the first token row 2 and so on, wherever the padding is.
+fn positions(ids: &[i64], width: usize) -> Vec<i64> {
+    let mut rows = Vec::with_capacity(ids.len());
+    for sentence in ids.chunks(width.max(1)) {
+        let mut next = PAD;
+        for &id in sentence {
+            rows.push(if id == PAD {
+                PAD
+            } else {
+                next += 1;
+                next
+            });
+        }
+    }
+    rows
+}
+
+struct Norm {
+    scale: View,
+    bias: View,
+}
+
+struct SubLayer<Body> {
+    body: Body,
+    norm: Norm,
+    w_skip: Option<View>,
+}
+
+struct FeedForward {
+    fc1: (View, View),
+    fc2: (View, View),
+}
+
+struct EncoderLayer {
+    self_attention: SubLayer<Attention>,
+    ffn: SubLayer<FeedForward>,
+}
+
+struct DecoderLayer {
+    self_attention: SubLayer<Attention>,
+    encoder_attention: SubLayer<Attention>,
+    ffn: SubLayer<FeedForward>,
+}
+
+/// An encoder-decoder Transformer: where its blocks lie in θ, and the functions of θ that it computes.
+pub struct Transformer {
+    config: ModelConfig,
+    layout: Layout,
+    source_embedding: View,
+    target_embedding: View,
+    output_projection: View,
+    encoder: Vec<EncoderLayer>,
+    decoder: Vec<DecoderLayer>,
+    final_norms: Option<(Norm, Norm)>,
+    positions: Tensor,
+    source_symbols: i64,
+    target_symbols: i64,
+    /// ε of the label-smoothed loss.
+    pub label_smoothing: f64,
+}
+
+/// The encoder's output.
+pub struct Encoded {
+    /// `[B·S, d]`.
+    pub output: Tensor,
+    /// Sentences B.
+    pub b: i64,
+    /// Source length S.
+    pub s: i64,
+    /// `-inf` at padding, `[B, 1, 1, S]`, to be added to attention scores; none where there is no padding.
+    pub mask: Option<Tensor>,
+}
+
+/// What the decoder remembers between steps of a search.
+pub struct DecoderState {
+    /// A layer's own keys and values, `[rows, heads, steps, d/heads]`.
+    own: Vec<Option<KeysValues>>,
+    /// A layer's keys and values of the encoder's output, `[B, heads, S, d/heads]`.
+    memory: Vec<KeysValues>,
+    mask: Option<Tensor>,
+    step: i64,
+}
+
+impl Transformer {
+    /// Lay out a Transformer for dictionaries of these sizes (special symbols included).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for sizes that make no network, and for `share_all_embeddings` with dictionaries of two sizes.
+    pub fn new(config: &ModelConfig, source_symbols: i64, target_symbols: i64, label_smoothing: f64) -> Result<Transformer> {
+        config.check()?;
+        if config.share_all_embeddings && source_symbols != target_symbols {
+            return Err(Error::usage(
+                format!(
+                    "model.share_all_embeddings needs one joined dictionary, found {source_symbols} source and \
+                     {target_symbols} target symbols"
+                ),
+                "preprocess with --joined-dictionary, or set model.share_all_embeddings=false",
+            ));
+        }
+        let d = config.embed_dim;
+        let mut layout = Layout::default();
+        let source_embedding = layout.add("encoder.embed_tokens.weight", &[source_symbols, d], BlockKind::Embedding);
+        let target_embedding = if config.share_all_embeddings {
+            layout.alias("decoder.embed_tokens.weight", "encoder.embed_tokens.weight");
+            layout.alias("decoder.output_projection.weight", "encoder.embed_tokens.weight");
+            source_embedding
+        } else {
+            layout.add("decoder.embed_tokens.weight", &[target_symbols, d], BlockKind::Embedding)
+        };
+        let output_projection = if config.share_all_embeddings {
+            target_embedding
+        } else if config.share_decoder_input_output_embed {
+            layout.alias("decoder.output_projection.weight", "decoder.embed_tokens.weight");
+            target_embedding
+        } else {
+            layout.add("decoder.output_projection.weight", &[target_symbols, d], BlockKind::Embedding)
+        };
+        let mut encoder = Vec::new();
+        for i in 0..config.encoder_layers {
+            let name = format!("encoder.layers.{i}");
+            encoder.push(EncoderLayer {
+                self_attention: self_attention(&mut layout, config, &name),
+                ffn: feed_forward(&mut layout, config, &name),
+            });
+        }
+        let encoder_norm = config.pre_norm.then(|| norm(&mut layout, "encoder.layer_norm", d));
+        let mut decoder = Vec::new();
+        for i in 0..config.decoder_layers {
+            let name = format!("decoder.layers.{i}");
+            decoder.push(DecoderLayer {
+                self_attention: self_attention(&mut layout, config, &name),
+                encoder_attention: {
+                    let attention =
+                        Attention::over_encoder(&mut layout, &format!("{name}.encoder_attn"), d, config.attention_heads);
+                    sub_layer(&mut layout, config, &name, "encoder_attn", "encoder_attn_layer_norm", attention)
+                },
+                ffn: feed_forward(&mut layout, config, &name),
+            });
+        }
+        let decoder_norm = config.pre_norm.then(|| norm(&mut layout, "decoder.layer_norm", d));
+        Ok(Transformer {
+            config: config.clone(),
+            layout,
+            source_embedding,
+            target_embedding,
+            output_projection,
+            encoder,
+            decoder,
+            final_norms: encoder_norm.zip(decoder_norm),
+            // Row 1 is padding and the first position reads row 2.
+            positions: sinusoidal_positions(config.max_positions + 2, d),
+            source_symbols,
+            target_symbols,
+            label_smoothing,
+        })
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Symbols of the source dictionary.
+    pub fn source_symbols(&self) -> i64 {
+        self.source_symbols
+    }
+
+    /// Symbols of the target dictionary.
+    pub fn target_symbols(&self) -> i64 {
+        self.target_symbols
+    }
+
+    /// The tensors of `theta` in `compute` precision: one cast, inside the graph.
+    pub fn views(&self, theta: &Tensor, compute: Kind) -> Views {
+        if theta.kind() == compute { self.layout.views(theta) } else { self.layout.views(&theta.to_kind(compute)) }
+    }
+
+    /// Run the encoder over `source` `[B, S]` (left-padded).
+    pub fn encode(&self, views: &Views, batch: &TranslationBatch, dropout: Dropout) -> Encoded {
+        let padding = batch.source_padding.as_ref();
+        self.encode_ids(views, &batch.source, &batch.source_positions, padding, dropout)
+    }
+
+    /// Run the encoder over sentences of equal or different length: ids as rows, each ending with `</s>`.
+    pub fn encode_sentences(&self, views: &Views, source: &[i64], width: usize, device: Device) -> Encoded {
+        let ids = Tensor::from_slice(source).view([-1, width as i64]).to_device(device);
+        let rows = Tensor::from_slice(&positions(source, width)).to_device(device);
+        let padding = source.contains(&PAD).then(|| ids.eq(PAD));
+        self.encode_ids(views, &ids, &rows, padding.as_ref(), Dropout { active: false })
+    }
+
+    fn encode_ids(&self, views: &Views, ids: &Tensor, rows: &Tensor, padding: Option<&Tensor>, dropout: Dropout) -> Encoded {
+        let (b, s) = (ids.size()[0], ids.size()[1]);
+        let mut x = self.embed(&views[self.source_embedding], ids, rows, dropout); // [B·S, d]
+        let mask = padding.map(|padding| {
+            let mask = Tensor::zeros(padding.size(), (x.kind(), x.device()));
+            mask.masked_fill(padding, f64::NEG_INFINITY).view([b, 1, 1, s])
+        });
+        if let Some(padding) = padding {
+            // fairseq multiplies the padding by 0 before the first layer.
+            x = x.masked_fill(&padding.view([b * s, 1]), 0.0);
+        }
+        for layer in &self.encoder {
+            x = self.residual(views, &layer.self_attention, x, dropout, |attention, x| {
+                let (query, own) = attention.project_self(views, x, b, s);
+                attention.attend(views, &query, &own, mask.as_ref(), (dropout, self.config.attention_dropout))
+            });
+            x = self.residual(views, &layer.ffn, x, dropout, |ffn, x| self.feed_forward(views, ffn, x, dropout));
+        }
+        if let Some((norm, _)) = &self.final_norms {
+            x = layer_norm(&x, &views[norm.scale], &views[norm.bias]);
+        }
+        Encoded { output: x, b, s, mask }
+    }
+
+    /// Run the decoder over whole target sentences; the result is the last layer's output, `[B·T, d]`.
+    pub fn decode(&self, views: &Views, batch: &TranslationBatch, encoded: &Encoded, dropout: Dropout) -> Tensor {
+        let (b, t) = (batch.previous_output.size()[0], batch.previous_output.size()[1]);
+        let mut x =
+            self.embed(&views[self.target_embedding], &batch.previous_output, &batch.previous_output_positions, dropout);
+        let causal = Tensor::full([t, t], f64::NEG_INFINITY, (x.kind(), x.device())).triu(1); // [T, T]
+        for layer in &self.decoder {
+            x = self.residual(views, &layer.self_attention, x, dropout, |attention, x| {
+                let (query, own) = attention.project_self(views, x, b, t);
+                attention.attend(views, &query, &own, Some(&causal), (dropout, self.config.attention_dropout))
+            });
+            x = self.residual(views, &layer.encoder_attention, x, dropout, |attention, x| {
+                let query = attention.project_query(views, x, b, t);
+                let memory = attention.project_memory(views, &encoded.output, encoded.b, encoded.s);
+                attention.attend(views, &query, &memory, encoded.mask.as_ref(), (dropout, self.config.attention_dropout))
+            });
+            x = self.residual(views, &layer.ffn, x, dropout, |ffn, x| self.feed_forward(views, ffn, x, dropout));
+        }
+        match &self.final_norms {
+            Some((_, norm)) => layer_norm(&x, &views[norm.scale], &views[norm.bias]),
+            None => x,
+        }
+    }
+
+    /// Hidden states `[N, d]` to logits `[N, V]`.
+    pub fn logits(&self, views: &Views, hidden: &Tensor) -> Tensor {
+        hidden.matmul(&views[self.output_projection].tr())
+    }
+
+    /// What the decoder needs to start a search.
+    pub fn start_decoding(&self, views: &Views, encoded: &Encoded) -> DecoderState {
+        let memory = |layer: &DecoderLayer| {
+            let kv = layer.encoder_attention.body.project_memory(views, &encoded.output, encoded.b, encoded.s);
+            KeysValues { keys: kv.keys.contiguous(), values: kv.values.contiguous() }
+        };
+        DecoderState {
+            own: self.decoder.iter().map(|_| None).collect(),
+            memory: self.decoder.iter().map(memory).collect(),
+            mask: encoded.mask.as_ref().map(Tensor::shallow_clone),
+            step: 0,
+        }
+    }
+
+    /// One step of a search: the last ids `[B·beam]` (rows of one sentence together) to logits `[B·beam, V]`.
+    pub fn decode_step(&self, views: &Views, state: &mut DecoderState, ids: &Tensor, beam: i64) -> Tensor {
+        let rows = ids.size()[0];
+        let b = rows / beam.max(1);
+        let none = Dropout { active: false };
+        let position = Tensor::full([rows], PAD + 1 + state.step, (Kind::Int64, ids.device()));
+        let mut x = self.embed(&views[self.target_embedding], &ids.view([rows, 1]), &position, none); // [rows, d]
+        for (i, layer) in self.decoder.iter().enumerate() {
+            let own = &mut state.own[i];
+            x = self.residual(views, &layer.self_attention, x, none, |attention, x| {
+                let (query, mut new) = attention.project_self(views, x, rows, 1);
+                if let Some(old) = own.as_ref() {
+                    new.keys = Tensor::cat(&[&old.keys, &new.keys], 2);
+                    new.values = Tensor::cat(&[&old.values, &new.values], 2);
+                }
+                let attended = attention.attend(views, &query, &new, None, (none, 0.0));
+                *own = Some(new);
+                attended
+            });
+            // The beam takes the place of the time dimension: keys and values of the source are never repeated.
+            x = self.residual(views, &layer.encoder_attention, x, none, |attention, x| {
+                let query = attention.project_query(views, x, b, beam); // [B, heads, beam, d/heads]
+                attention.attend(views, &query, &state.memory[i], state.mask.as_ref(), (none, 0.0))
+            });
+            x = self.residual(views, &layer.ffn, x, none, |ffn, x| self.feed_forward(views, ffn, x, none));
+        }
+        if let Some((_, norm)) = &self.final_norms {
+            x = layer_norm(&x, &views[norm.scale], &views[norm.bias]);
+        }
+        state.step += 1;
+        self.logits(views, &x)
+    }
+
+    fn embed(&self, table: &Tensor, ids: &Tensor, rows: &Tensor, dropout: Dropout) -> Tensor {
+        let d = self.config.embed_dim;
+        let positions = self.positions.to_device(table.device()).index_select(0, rows).to_kind(table.kind());
+        let x = Tensor::embedding(table, &ids.view([-1]), -1, false, false) * (d as f64).sqrt() + positions; // [N, d]
+        dropout.apply(&x, self.config.dropout)
+    }
+
+    /// `LN(w_skip · x + f(x))` (Post-LN) or `w_skip · x + f(LN(x))` (Pre-LN).
+    fn residual<Body>(
+        &self,
+        views: &Views,
+        layer: &SubLayer<Body>,
+        x: Tensor,
+        dropout: Dropout,
+        branch: impl FnOnce(&Body, &Tensor) -> Tensor,
+    ) -> Tensor {
+        let (scale, bias) = (&views[layer.norm.scale], &views[layer.norm.bias]);
+        let output = if self.config.pre_norm {
+            branch(&layer.body, &layer_norm(&x, scale, bias))
+        } else {
+            branch(&layer.body, &x)
+        };
+        let output = dropout.apply(&output, self.config.dropout);
+        let sum = match layer.w_skip {
+            Some(w_skip) => x * &views[w_skip] + output,
+            None => x + output,
+        };
+        if self.config.pre_norm { sum } else { layer_norm(&sum, scale, bias) }
+    }
+
+    fn feed_forward(&self, views: &Views, ffn: &FeedForward, x: &Tensor, dropout: Dropout) -> Tensor {
+        let hidden = x.linear(&views[ffn.fc1.0], Some(&views[ffn.fc1.1])).relu(); // [N, ffn]
+        let hidden = dropout.apply(&hidden, self.config.relu_dropout);
+        hidden.linear(&views[ffn.fc2.0], Some(&views[ffn.fc2.1]))
+    }
+
+    fn loss_with_projection(&self, views: &Views, projection: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
+        let dropout = Dropout { active: mode.dropout };
+        let encoded = self.encode(views, batch, dropout);
+        let hidden = self.decode(views, batch, &encoded, dropout);
+        let hidden = hidden.index_select(0, &batch.target_rows); // [tokens, d]
+        let (sum, nll) =
+            label_smoothed_cross_entropy(&hidden, projection, &batch.target, self.label_smoothing, mode.second_order);
+        Loss { sum, nll, count: batch.tokens }
+    }
+}
+
+impl DecoderState {
+    /// Keep the sentences `sentences` (`[B']`) and, of all rows, `rows` (`[B'·beam]`), in these orders.
+    /// `sentences` is none where all stay.
+    pub fn reorder(&mut self, rows: &Tensor, sentences: Option<&Tensor>) {
+        for own in self.own.iter_mut().flatten() {
+            own.keys = own.keys.index_select(0, rows);
+            own.values = own.values.index_select(0, rows);
+        }
+        let Some(sentences) = sentences else { return };
+        for memory in &mut self.memory {
+            memory.keys = memory.keys.index_select(0, sentences);
+            memory.values = memory.values.index_select(0, sentences);
+        }
+        self.mask = self.mask.as_ref().map(|mask| mask.index_select(0, sentences));
+    }
+}
+
+impl Task for Transformer {
+    type Batch = TranslationBatch;
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn loss(&self, theta: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
+        let views = self.views(theta, mode.compute);
+        self.loss_with_projection(&views, &views[self.output_projection], batch, mode)
+    }
+
+    fn loss_with_untied_reader(&self, theta: &Tensor, before: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
+        let views = self.views(theta, mode.compute);
+        let old = self.views(before, mode.compute);
+        let tied = self.output_projection == self.target_embedding;
+        let projection = if tied { &old[self.output_projection] } else { &views[self.output_projection] };
+        self.loss_with_projection(&views, projection, batch, mode)
+    }
+}
+
+fn norm(layout: &mut Layout, name: &str, d: i64) -> Norm {
+    Norm {
+        scale: layout.add(&format!("{name}.weight"), &[d], BlockKind::NormScale),
+        bias: layout.add(&format!("{name}.bias"), &[d], BlockKind::NormBias),
+    }
+}
+
+fn sub_layer<Body>(
+    layout: &mut Layout,
+    config: &ModelConfig,
+    layer: &str,
+    part: &str,
+    norm_name: &str,
+    body: Body,
+) -> SubLayer<Body> {
+    let norm = norm(layout, &format!("{layer}.{norm_name}"), config.embed_dim);
+    let w_skip = config
+        .w_skip
+        .then(|| layout.add(&format!("{layer}.{part}.w_skip"), &[config.embed_dim], BlockKind::SkipScale));
+    SubLayer { body, norm, w_skip }
+}
+
+fn self_attention(layout: &mut Layout, config: &ModelConfig, layer: &str) -> SubLayer<Attention> {
+    let name = format!("{layer}.self_attn");
+    let attention = Attention::over_itself(layout, &name, config.embed_dim, config.attention_heads);
+    sub_layer(layout, config, layer, "self_attn", "self_attn_layer_norm", attention)
+}
+
+fn feed_forward(layout: &mut Layout, config: &ModelConfig, layer: &str) -> SubLayer<FeedForward> {
+    let (d, ffn) = (config.embed_dim, config.ffn_dim);
+    let mut linear = |name: &str, shape: [i64; 2]| {
+        let weight = layout.add(&format!("{layer}.{name}.weight"), &shape, BlockKind::Weight);
+        (weight, layout.add(&format!("{layer}.{name}.bias"), &shape[..1], BlockKind::Bias))
+    };
+    let body = FeedForward { fc1: linear("fc1", [ffn, d]), fc2: linear("fc2", [d, ffn]) };
+    sub_layer(layout, config, layer, "ffn", "final_layer_norm", body)
+}

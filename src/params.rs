@@ -1,0 +1,254 @@
+//! θ: every parameter of a network in ONE contiguous fp32 tensor of shape `[P]`.
+//!
+//! A [`Layout`] knows where each block lies in θ; a model holds [`View`] handles and is a function of (θ, batch).
+//! Optimisers, gradient norms, GradInit's scales and checkpoints work on θ and the layout alone.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tch::{Kind, Tensor};
+
+use crate::error::{Error, Result};
+use crate::files;
+
+/// What a block is in the network; it decides initialisation and the lower bound of its GradInit scale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockKind {
+    /// The matrix of a linear layer, `[out, in]`.
+    Weight,
+    /// An additive vector.
+    Bias,
+    /// The multiplier of a normalisation layer.
+    NormScale,
+    /// The shift of a normalisation layer.
+    NormBias,
+    /// An embedding table, `[symbols, d]`.
+    Embedding,
+    /// Admin's multiplier of a skip connection, `[d]`.
+    SkipScale,
+}
+
+impl BlockKind {
+    /// Whether the block is an additive one: its scale is bounded by β instead of α (paper, section 3.5).
+    pub fn is_bias(self) -> bool {
+        matches!(self, BlockKind::Bias | BlockKind::NormBias)
+    }
+}
+
+/// One named parameter: what gets one scale from GradInit and one entry in a checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Block {
+    /// The name, as in fairseq's state dict.
+    pub name: String,
+    /// Its shape; the product is its length in θ.
+    pub shape: Vec<i64>,
+    /// Where it starts in θ.
+    pub offset: i64,
+    /// What it is.
+    pub kind: BlockKind,
+}
+
+impl Block {
+    /// The number of elements.
+    pub fn numel(&self) -> i64 {
+        self.shape.iter().product()
+    }
+}
+
+/// A handle on a tensor that the model reads: one block, or neighbouring blocks joined along their first dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct View(usize);
+
+/// Where every block lies in θ.
+///
+/// ```
+/// use nmt::params::{BlockKind, Layout};
+/// let mut layout = Layout::default();
+/// let joined = layout.add_joined(&["q.weight", "k.weight"], &[2, 3], BlockKind::Weight);
+/// let bias = layout.add("bias", &[4], BlockKind::Bias);
+/// assert_eq!(layout.total(), 16);
+/// let theta = tch::Tensor::arange(16, (tch::Kind::Float, tch::Device::Cpu));
+/// let views = layout.views(&theta);
+/// assert_eq!(views[joined].size(), [4, 3]); // one matrix for the model …
+/// assert_eq!(layout.blocks().len(), 3); // … but two blocks with a scale each
+/// assert_eq!(views[bias].double_value(&[0]), 12.0);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Layout {
+    blocks: Vec<Block>,
+    reads: Vec<Vec<i64>>,
+    aliases: HashMap<String, String>,
+    total: i64,
+}
+
+impl Layout {
+    /// Append a block.
+    pub fn add(&mut self, name: &str, shape: &[i64], kind: BlockKind) -> View {
+        self.add_joined(&[name], shape, kind)
+    }
+
+    /// Append blocks of one shape that the model reads as one tensor, joined along the first dimension, so that
+    /// query, key and value are one matrix product and still three blocks.
+    pub fn add_joined(&mut self, names: &[&str], shape: &[i64], kind: BlockKind) -> View {
+        for name in names {
+            let block = Block { name: name.to_string(), shape: shape.to_vec(), offset: self.total, kind };
+            self.total += block.numel();
+            self.blocks.push(block);
+        }
+        let mut joined = shape.to_vec();
+        if let Some(first) = joined.first_mut() {
+            *first *= names.len() as i64;
+        }
+        self.reads.push(joined);
+        View(self.reads.len() - 1)
+    }
+
+    /// A checkpoint may call the block `block` by the name `alias` too (a tied tensor).
+    pub fn alias(&mut self, alias: &str, block: &str) {
+        self.aliases.insert(alias.to_string(), block.to_string());
+    }
+
+    /// The blocks in the order of θ.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The length P of θ.
+    pub fn total(&self) -> i64 {
+        self.total
+    }
+
+    /// The tensors that the model reads, as differentiable views of `theta` (shape `[P]`, any kind).
+    pub fn views(&self, theta: &Tensor) -> Views {
+        let sizes: Vec<i64> = self.reads.iter().map(|shape| shape.iter().product()).collect();
+        let parts = theta.split_with_sizes(&sizes, 0);
+        Views(parts.iter().zip(&self.reads).map(|(part, shape)| part.view(shape.as_slice())).collect())
+    }
+
+    /// The blocks of a vector of θ's shape, each flat: `[numel]`.
+    pub fn split(&self, vector: &Tensor) -> Vec<Tensor> {
+        let sizes: Vec<i64> = self.blocks.iter().map(Block::numel).collect();
+        vector.split_with_sizes(&sizes, 0)
+    }
+
+    /// The first block with an element that is not finite.
+    pub fn first_non_finite(&self, vector: &Tensor) -> Option<&Block> {
+        let parts = self.split(vector);
+        self.blocks.iter().zip(parts).find(|(_, part)| part.isfinite().all().int64_value(&[]) == 0).map(|(b, _)| b)
+    }
+
+    /// Write `vectors` (each of θ's shape, fp32, under a name prefix that may be empty) as safetensors, atomically.
+    pub fn save(&self, path: &Path, vectors: &[(&str, &Tensor)], metadata: HashMap<String, String>) -> Result<()> {
+        let mut data: Vec<(String, Vec<i64>, Vec<u8>)> = Vec::new();
+        for (prefix, vector) in vectors {
+            let bytes = tensor_bytes(&vector.detach());
+            for block in &self.blocks {
+                let start = 4 * block.offset as usize;
+                let end = start + 4 * block.numel() as usize;
+                data.push((format!("{prefix}{}", block.name), block.shape.clone(), bytes[start..end].to_vec()));
+            }
+        }
+        let mut views = Vec::with_capacity(data.len());
+        for (name, shape, bytes) in &data {
+            let shape: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
+            let view = TensorView::new(Dtype::F32, shape, bytes)
+                .map_err(|e| Error::content(name.clone(), "a tensor that can be saved", e.to_string(), ""))?;
+            views.push((name.as_str(), view));
+        }
+        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| {
+            Error::content(path.display().to_string(), "tensors that can be saved", e.to_string(), "")
+        })?;
+        files::write_whole(path, &bytes)
+    }
+
+    /// Read the vector stored under a name prefix: the reverse of [`Layout::save`]. fp32, fp64, fp16 and bf16 are read.
+    ///
+    /// # Errors
+    /// [`Error::Content`] when a block is missing, has another shape, or the file is truncated or altered.
+    pub fn load(&self, path: &Path, prefix: &str) -> Result<Tensor> {
+        with_safetensors(path, |tensors| {
+            let theta = Tensor::zeros([self.total], (Kind::Float, tch::Device::Cpu));
+            for block in &self.blocks {
+                let mut names = vec![format!("{prefix}{}", block.name)];
+                names.extend(self.aliases.iter().filter(|(_, b)| **b == block.name).map(|(a, _)| format!("{prefix}{a}")));
+                let place = || path.display().to_string();
+                let view = names.iter().find_map(|name| tensors.tensor(name).ok()).ok_or_else(|| {
+                    let next = "this checkpoint is of another model: check the config";
+                    Error::content(place(), format!("a tensor `{}`", names[0]), "none", next)
+                })?;
+                let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+                if shape != block.shape {
+                    return Err(Error::content(
+                        place(),
+                        format!("`{}` of shape {:?}", block.name, block.shape),
+                        format!("shape {shape:?}"),
+                        "the dictionary or the model sizes are not those of this checkpoint",
+                    ));
+                }
+                let tensor = tensor_from_view(&place(), &view)?;
+                theta.narrow(0, block.offset, block.numel()).copy_(&tensor.to_kind(Kind::Float).view([-1]));
+            }
+            Ok(theta)
+        })
+    }
+}
+
+/// The tensors of one θ, indexed by [`View`].
+pub struct Views(Vec<Tensor>);
+
+impl std::ops::Index<View> for Views {
+    type Output = Tensor;
+
+    fn index(&self, view: View) -> &Tensor {
+        &self.0[view.0]
+    }
+}
+
+/// The little-endian bytes of a contiguous copy of a tensor.
+fn tensor_bytes(tensor: &Tensor) -> Vec<u8> {
+    let tensor = tensor.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
+    let values: Vec<f32> = Vec::try_from(&tensor.view([-1])).unwrap_or_default();
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// Open a safetensors file (memory-mapped), check it, and hand it on.
+pub fn with_safetensors<T>(path: &Path, use_it: impl FnOnce(&SafeTensors) -> Result<T>) -> Result<T> {
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    // SAFETY: the map is read only; a file changed under it by another program is the usual caveat of memory maps.
+    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;
+    let tensors = SafeTensors::deserialize(&map).map_err(|error| {
+        let next = "the file is truncated or altered: restore it, or use another checkpoint";
+        Error::content(path.display().to_string(), "a safetensors file", error.to_string(), next)
+    })?;
+    use_it(&tensors)
+}
+
+/// The metadata strings of a safetensors file.
+pub fn safetensors_metadata(path: &Path) -> Result<HashMap<String, String>> {
+    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| {
+        let next = "the file is truncated or altered: restore it, or use another checkpoint";
+        Error::content(path.display().to_string(), "a safetensors file", error.to_string(), next)
+    })?;
+    Ok(metadata.metadata().clone().unwrap_or_default())
+}
+
+/// A tensor of a safetensors file; `place` names it in errors.
+pub fn tensor_from_view(place: &str, view: &TensorView) -> Result<Tensor> {
+    let kind = match view.dtype() {
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        Dtype::F16 => Kind::Half,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::I64 => Kind::Int64,
+        Dtype::I32 => Kind::Int,
+        Dtype::U8 => Kind::Uint8,
+        Dtype::BOOL => Kind::Bool,
+        other => return Err(Error::content(place, "floating-point or integer tensors", format!("{other:?}"), "")),
+    };
+    let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+    Ok(Tensor::f_from_data_size(view.data(), &shape, kind)?)
+}

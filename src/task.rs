@@ -1,0 +1,69 @@
+//! What initialisers, optimisers and the training loop know of a network: a layout and a loss.
+
+use tch::{Kind, Tensor};
+
+use crate::params::Layout;
+
+/// How a loss is computed.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode {
+    /// Draw dropout masks (from libtorch's default generator) or not.
+    pub dropout: bool,
+    /// What activations are computed in; θ itself stays fp32.
+    pub compute: Kind,
+    /// The gradient will be differentiated again: keep to operations with a second derivative.
+    pub second_order: bool,
+}
+
+impl Mode {
+    /// Training in `compute` precision.
+    pub fn train(compute: Kind) -> Mode {
+        Mode { dropout: true, compute, second_order: false }
+    }
+
+    /// No dropout, first derivatives only.
+    pub fn evaluate(compute: Kind) -> Mode {
+        Mode { dropout: false, compute, second_order: false }
+    }
+
+    /// What GradInit needs: no dropout, fp32, twice differentiable.
+    pub fn initialise() -> Mode {
+        Mode { dropout: false, compute: Kind::Float, second_order: true }
+    }
+}
+
+/// The loss of one batch.
+pub struct Loss {
+    /// The summed training loss (label-smoothed cross-entropy, natural logarithm), a differentiable scalar.
+    pub sum: Tensor,
+    /// The summed negative log-likelihood, a scalar without gradient.
+    pub nll: Tensor,
+    /// What the sums are averaged over: target tokens, or images.
+    pub count: i64,
+}
+
+impl Loss {
+    /// The mean loss, a differentiable scalar.
+    pub fn mean(&self) -> Tensor {
+        &self.sum / self.count as f64
+    }
+}
+
+/// A network and its loss as functions of θ. Translation and image classification implement it.
+pub trait Task {
+    /// What one loss is computed on.
+    type Batch;
+
+    /// Where the blocks of θ lie.
+    fn layout(&self) -> &Layout;
+
+    /// The loss of `batch` at `theta` (`[P]`, fp32), differentiable with respect to `theta`.
+    fn loss(&self, theta: &Tensor, batch: &Self::Batch, mode: Mode) -> Loss;
+
+    /// The loss at `theta` where a tied block's second reader still sees `before`: what GradInit's published code
+    /// computes in its look-ahead. Networks without tied blocks need nothing of their own here.
+    fn loss_with_untied_reader(&self, theta: &Tensor, before: &Tensor, batch: &Self::Batch, mode: Mode) -> Loss {
+        let _ = before;
+        self.loss(theta, batch, mode)
+    }
+}

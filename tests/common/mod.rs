@@ -1,0 +1,82 @@
+//! Where the reference data is, and reading it.
+#![allow(dead_code)]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use tch::Tensor;
+
+/// The folder `part` of the reference data (`NMT_REFERENCE_DATA`, by default `../shared/data`); none, with a
+/// message, where it is absent.
+pub fn reference(part: &str) -> Option<PathBuf> {
+    let root = match std::env::var_os("NMT_REFERENCE_DATA") {
+        Some(root) => PathBuf::from(root),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
+    };
+    let path = root.join(part);
+    if !path.exists() {
+        eprintln!("skipped: {} is missing (set NMT_REFERENCE_DATA)", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// Every tensor of a safetensors file by name.
+pub fn tensors(path: &Path) -> HashMap<String, Tensor> {
+    nmt::params::with_safetensors(path, |file| {
+        let mut all = HashMap::new();
+        for (name, view) in file.iter() {
+            all.insert(name.to_string(), nmt::params::tensor_from_view(name, &view)?);
+        }
+        Ok(all)
+    })
+    .unwrap()
+}
+
+pub fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The largest |a - b|.
+pub fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    (a.to_kind(tch::Kind::Double).view([-1]) - b.to_kind(tch::Kind::Double).view([-1])).abs().max().double_value(&[])
+}
+
+/// A batch file of the reference data, whose rows are already in order.
+pub fn batch(tensors: &HashMap<String, Tensor>, prefix: &str) -> nmt::data::Batch {
+    let get = |name: &str| &tensors[&format!("{prefix}{name}")];
+    let list = |name: &str| Vec::<i64>::try_from(get(name).to_kind(tch::Kind::Int64).contiguous().view([-1])).unwrap();
+    let (n, s) = get("src_tokens").size2().unwrap();
+    let t = get("target").size2().unwrap().1;
+    let target = list("target");
+    nmt::data::Batch {
+        ids: (0..n as usize).collect(),
+        source: list("src_tokens"),
+        source_lengths: list("src_lengths").iter().map(|&length| length as usize).collect(),
+        previous_output: list("prev_output_tokens"),
+        target_tokens: target.iter().filter(|&&id| id != 1).count(),
+        target,
+        n: n as usize,
+        s: s as usize,
+        t: t as usize,
+    }
+}
+
+/// The Transformer of a reference case.
+pub fn transformer(folder: &Path) -> nmt::model::Transformer {
+    let config = &json(&folder.join("scalars.json"))["config"];
+    let int = |key: &str| config[key].as_i64().unwrap();
+    let sizes = nmt::model::ModelConfig {
+        embed_dim: int("embed_dim"),
+        ffn_dim: int("ffn"),
+        attention_heads: int("heads"),
+        encoder_layers: int("encoder_layers"),
+        decoder_layers: int("decoder_layers"),
+        dropout: 0.0,
+        share_decoder_input_output_embed: config["share_decoder_input_output_embed"].as_bool().unwrap(),
+        share_all_embeddings: config["share_all_embeddings"].as_bool().unwrap(),
+        ..Default::default()
+    };
+    let smoothing = config["label_smoothing"].as_f64().unwrap();
+    nmt::model::Transformer::new(&sizes, int("src_vocab"), int("tgt_vocab"), smoothing).unwrap()
+}
