@@ -15,7 +15,9 @@
 pub mod data;
 pub mod error;
 pub mod files;
+pub mod init;
 pub mod model;
+pub mod optim;
 pub mod params;
 pub mod plot;
 pub mod progress;

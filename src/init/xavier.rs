@@ -1,0 +1,44 @@
+//! fairseq's default initialisation of a Transformer.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::params::{BlockKind, Layout};
+
+/// A θ drawn from libtorch's generator seeded with `seed`, as fairseq initialises a Transformer: embeddings
+/// N(0, 1/d) with the padding row 0; query, key and value uniform Xavier with gain 1/√2, the output projection of
+/// attention with gain 1; `fc1` and `fc2` and the biases of query, key and value uniform in ±1/√fan-in; the bias of
+/// the output projection 0; normalisation 1 and 0; `w_skip` 1.
+pub fn xavier(layout: &Layout, seed: u64) -> Tensor {
+    tch::manual_seed(seed as i64);
+    let options = (Kind::Float, Device::Cpu);
+    // A linear layer's bias is drawn from the fan-in of its weight.
+    let fan_in = |name: &str| {
+        let weight = name.replace(".bias", ".weight");
+        layout.blocks().iter().find(|block| block.name == weight).and_then(|block| block.shape.last().copied())
+    };
+    let mut parts = Vec::new();
+    for block in layout.blocks() {
+        let uniform = |bound: f64| Tensor::empty([block.numel()], options).uniform_(-bound, bound);
+        let part = match block.kind {
+            BlockKind::NormScale | BlockKind::SkipScale => Tensor::ones([block.numel()], options),
+            BlockKind::NormBias => Tensor::zeros([block.numel()], options),
+            BlockKind::Bias if block.name.ends_with("out_proj.bias") => Tensor::zeros([block.numel()], options),
+            BlockKind::Bias => uniform((fan_in(&block.name).unwrap_or(block.numel()) as f64).powf(-0.5)),
+            BlockKind::Embedding => {
+                let d = block.shape[1];
+                let table = Tensor::empty([block.shape[0], d], options).normal_(0.0, (d as f64).powf(-0.5));
+                let _ = table.narrow(0, crate::data::PAD, 1).zero_();
+                table.view([-1])
+            }
+            BlockKind::Weight if block.name.contains("fc1") || block.name.contains("fc2") => {
+                uniform((block.shape[1] as f64).powf(-0.5))
+            }
+            BlockKind::Weight => {
+                let gain = if block.name.contains("out_proj") { 1.0 } else { 0.5f64.sqrt() };
+                uniform(gain * (6.0 / (block.shape[0] + block.shape[1]) as f64).sqrt())
+            }
+        };
+        parts.push(part);
+    }
+    Tensor::cat(&parts, 0)
+}

@@ -1,0 +1,99 @@
+//! Optimisers as functions of (θ, gradient, state, learning rate), and learning-rate schedules.
+
+mod adam;
+mod radam;
+mod schedule;
+mod sgd;
+
+pub use adam::Adam;
+pub use radam::RAdam;
+pub use schedule::{Schedule, ScheduleConfig, ScheduleKind};
+pub use sgd::Sgd;
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// An update rule whose whole state can be saved.
+pub trait Optimizer {
+    /// One update of `theta` in place from `gradient`, both `[P]`.
+    fn step(&mut self, theta: &mut Tensor, gradient: &Tensor, learning_rate: f64);
+
+    /// The state vectors, each `[P]`, with the prefix of their names in a checkpoint.
+    fn state(&self) -> Vec<(&'static str, &Tensor)>;
+
+    /// Take back a saved state: the vectors in the order of [`Optimizer::state`], and the number of updates done.
+    fn restore(&mut self, vectors: Vec<Tensor>, updates: u64);
+}
+
+/// Which optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// fairseq's Adam, decoupled weight decay.
+    Adam,
+    /// Rectified Adam.
+    Radam,
+    /// SGD with momentum.
+    Sgd,
+}
+
+/// The optimiser's settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerConfig {
+    /// Which optimiser.
+    pub kind: OptimizerKind,
+    /// Adam's and RAdam's β₁.
+    pub beta1: f64,
+    /// Adam's and RAdam's β₂.
+    pub beta2: f64,
+    /// Adam's and RAdam's ε.
+    pub epsilon: f64,
+    /// SGD's momentum.
+    pub momentum: f64,
+    /// Weight decay, on every block as in fairseq.
+    pub weight_decay: f64,
+    /// The gradient's largest ℓ2 norm; 0: no clipping.
+    pub clip_norm: f64,
+}
+
+impl Default for OptimizerConfig {
+    fn default() -> OptimizerConfig {
+        OptimizerConfig {
+            kind: OptimizerKind::Adam,
+            beta1: 0.9,
+            beta2: 0.98,
+            epsilon: 1e-8,
+            momentum: 0.9,
+            weight_decay: 1e-4,
+            clip_norm: 0.0,
+        }
+    }
+}
+
+impl OptimizerConfig {
+    /// The optimiser for a θ like `theta`.
+    pub fn build(&self, theta: &Tensor) -> Box<dyn Optimizer> {
+        match self.kind {
+            OptimizerKind::Adam => Box::new(Adam::new(theta, self)),
+            OptimizerKind::Radam => Box::new(RAdam::new(theta, self)),
+            OptimizerKind::Sgd => Box::new(Sgd::new(theta, self)),
+        }
+    }
+}
+
+/// Scale `gradient` in place to an ℓ2 norm of at most `max_norm` (0: leave it) as fairseq does: by
+/// `min(1, max_norm / (norm + 1e-6))`. Returns the norm before clipping.
+///
+/// ```
+/// let mut g = tch::Tensor::from_slice(&[3f32, 4.0]);
+/// assert_eq!(nmt::optim::clip(&mut g, 1.0), 5.0);
+/// assert!((g.double_value(&[0]) - 0.6).abs() < 1e-6);
+/// ```
+pub fn clip(gradient: &mut Tensor, max_norm: f64) -> f64 {
+    let norm = gradient.norm().double_value(&[]);
+    if max_norm > 0.0 && norm.is_finite() && max_norm < norm + 1e-6 {
+        *gradient *= max_norm / (norm + 1e-6);
+    }
+    norm
+}
