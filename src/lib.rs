@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 pub mod data;
+pub mod decode;
 pub mod error;
 pub mod files;
 pub mod init;

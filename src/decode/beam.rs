@@ -1,0 +1,181 @@
+//! Beam search as fairseq's `SequenceGenerator` does it.
+
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::data::{EOS, PAD};
+use crate::error::Result;
+use crate::model::Transformer;
+use crate::params::Views;
+
+/// The search's settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchConfig {
+    /// Hypotheses kept at every step.
+    pub beam: usize,
+    /// Exponent of the length that a hypothesis's score is divided by.
+    pub length_penalty: f64,
+    /// The longest output is `max_length_a · source length + max_length_b`.
+    pub max_length_a: f64,
+    /// See `max_length_a`.
+    pub max_length_b: f64,
+    /// The shortest output, `</s>` not counted.
+    pub min_length: usize,
+}
+
+impl Default for SearchConfig {
+    fn default() -> SearchConfig {
+        SearchConfig { beam: 5, length_penalty: 1.0, max_length_a: 1.2, max_length_b: 10.0, min_length: 1 }
+    }
+}
+
+/// One translation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hypothesis {
+    /// Target ids, ending with `</s>`.
+    pub tokens: Vec<i64>,
+    /// The sum of the log-probabilities, divided by length^penalty.
+    pub score: f64,
+    /// The log-probability of every token.
+    pub positional_scores: Vec<f32>,
+}
+
+/// A hypothesis that is still growing: its ids and, after each, the sum of log-probabilities.
+#[derive(Clone, Default)]
+struct Live {
+    tokens: Vec<i64>,
+    sums: Vec<f32>,
+}
+
+struct Sentence {
+    /// Where its result belongs.
+    index: usize,
+    live: Vec<Live>,
+    finished: Vec<Hypothesis>,
+}
+
+/// Translate a batch: `source` holds rows of `width` ids, left-padded, each ending with `</s>`. The result has, for
+/// every row, at most `beam` hypotheses, best first.
+///
+/// As in fairseq: every step takes the best `2·beam` candidates; those that end are finished if they are among the
+/// first `beam`; the best `beam` others live on; a sentence ends with `beam` finished hypotheses or at the longest
+/// length. Finished sentences leave the batch.
+pub fn beam_search(
+    model: &Transformer,
+    views: &Views,
+    source: &[i64],
+    width: usize,
+    config: &SearchConfig,
+    device: Device,
+) -> Result<Vec<Vec<Hypothesis>>> {
+    let sentences = if width == 0 { 0 } else { source.len() / width };
+    if sentences == 0 {
+        return Ok(Vec::new());
+    }
+    let symbols = model.target_symbols();
+    let beam = config.beam.max(1);
+    let candidates = (2 * beam as i64).min(symbols - 1);
+    let longest = (config.max_length_a * width as f64 + config.max_length_b) as i64;
+    let longest = longest.clamp(1, model.config().max_positions - 1) as usize;
+
+    let encoded = model.encode_sentences(views, source, width, device);
+    let mut state = model.start_decoding(views, &encoded);
+    let mut active: Vec<Sentence> = (0..sentences)
+        .map(|index| Sentence { index, live: vec![Live::default(); beam], finished: Vec::new() })
+        .collect();
+    let mut results = vec![Vec::new(); sentences];
+
+    for step in 0..=longest {
+        let rows = active.len() * beam;
+        let last: Vec<i64> =
+            active.iter().flat_map(|s| s.live.iter().map(|live| live.tokens.last().copied().unwrap_or(EOS))).collect();
+        let last = Tensor::from_slice(&last).to_device(device);
+        let logits = model.decode_step(views, &mut state, &last, beam as i64); // [rows, V]
+        let mut scores = logits.log_softmax(-1, Kind::Float);
+        let _ = scores.narrow(1, PAD, 1).fill_(f64::NEG_INFINITY);
+        if step >= longest {
+            let eos = scores.narrow(1, EOS, 1).copy();
+            let _ = scores.fill_(f64::NEG_INFINITY);
+            scores.narrow(1, EOS, 1).copy_(&eos);
+        } else if step < config.min_length {
+            let _ = scores.narrow(1, EOS, 1).fill_(f64::NEG_INFINITY);
+        }
+        let sums: Vec<f32> =
+            active.iter().flat_map(|s| s.live.iter().map(|live| live.sums.last().copied().unwrap_or(0.0))).collect();
+        scores += Tensor::from_slice(&sums).to_device(device).view([rows as i64, 1]);
+        let mut scores = scores.view([active.len() as i64, beam as i64 * symbols]);
+        if step == 0 {
+            // All beams are equal: only the first counts.
+            scores = scores.narrow(1, 0, symbols);
+        }
+        let (values, indices) = scores.topk(candidates, 1, true, true); // [B, candidates]
+        let values = Vec::<f32>::try_from(values.contiguous().view([-1]))?;
+        let indices = Vec::<i64>::try_from(indices.contiguous().view([-1]))?;
+
+        let mut kept_rows = Vec::new();
+        let mut kept_sentences = Vec::new();
+        let mut still = Vec::new();
+        for (number, mut sentence) in active.drain(..).enumerate() {
+            let mut live = Vec::with_capacity(beam);
+            let mut origins = Vec::with_capacity(beam);
+            for c in 0..candidates as usize {
+                let at = number * candidates as usize + c;
+                let (value, from, token) = (values[at], indices[at] / symbols, indices[at] % symbols);
+                let parent = &sentence.live[from as usize];
+                let grow = |parent: &Live| {
+                    let mut grown = parent.clone();
+                    grown.tokens.push(token);
+                    grown.sums.push(value);
+                    grown
+                };
+                if token == EOS && value > f32::NEG_INFINITY {
+                    if c < beam && sentence.finished.len() < beam {
+                        let hypothesis = finish(grow(parent), config.length_penalty);
+                        sentence.finished.push(hypothesis);
+                    }
+                } else if live.len() < beam {
+                    live.push(grow(parent));
+                    origins.push((number * beam) as i64 + from);
+                }
+            }
+            if sentence.finished.len() >= beam || step >= longest || live.is_empty() {
+                sentence.finished.sort_by(|a, b| b.score.total_cmp(&a.score));
+                results[sentence.index] = sentence.finished;
+                continue;
+            }
+            // Fewer candidates than beams (a tiny vocabulary): repeat one that can never win.
+            while let (true, Some(first)) = (live.len() < beam, live.first().cloned()) {
+                let mut dead = first;
+                if let Some(sum) = dead.sums.last_mut() {
+                    *sum = f32::NEG_INFINITY;
+                }
+                live.push(dead);
+                origins.push(origins[0]);
+            }
+            sentence.live = live;
+            kept_rows.extend(origins);
+            kept_sentences.push(number as i64);
+            still.push(sentence);
+        }
+        active = still;
+        if active.is_empty() {
+            break;
+        }
+        let all_stay = kept_sentences.len() * beam == rows;
+        let identity = all_stay && kept_rows.iter().enumerate().all(|(i, &row)| row == i as i64);
+        if !identity {
+            let sentences = (!all_stay).then(|| Tensor::from_slice(&kept_sentences).to_device(device));
+            state.reorder(&Tensor::from_slice(&kept_rows).to_device(device), sentences.as_ref());
+        }
+    }
+    Ok(results)
+}
+
+fn finish(live: Live, length_penalty: f64) -> Hypothesis {
+    let sum = live.sums.last().copied().unwrap_or(0.0) as f64;
+    let score = sum / (live.tokens.len() as f64).powf(length_penalty);
+    let before = std::iter::once(0.0).chain(live.sums.iter().copied());
+    let positional_scores = live.sums.iter().zip(before).map(|(after, before)| after - before).collect();
+    Hypothesis { tokens: live.tokens, score, positional_scores }
+}

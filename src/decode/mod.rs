@@ -1,0 +1,7 @@
+//! Beam search with a key/value cache.
+
+mod beam;
+mod translate;
+
+pub use beam::{Hypothesis, SearchConfig, beam_search};
+pub use translate::translate_all;

@@ -1,0 +1,51 @@
+//! Beam search hypotheses and scores (oracle: fairseq 1.0.0a0 `SequenceGenerator`).
+mod common;
+
+use common::{json, reference, tensors, transformer};
+use nmt::decode::{Hypothesis, SearchConfig, beam_search};
+use nmt::task::Task;
+use tch::Device;
+
+fn compare(found: &[Hypothesis], expected: &serde_json::Value, place: &str) {
+    let expected = expected.as_array().unwrap();
+    assert_eq!(found.len(), expected.len(), "{place}");
+    for (found, expected) in found.iter().zip(expected) {
+        let tokens: Vec<i64> = expected["tokens"].as_array().unwrap().iter().map(|id| id.as_i64().unwrap()).collect();
+        assert_eq!(found.tokens, tokens, "{place}");
+        let score = expected["score"].as_f64().unwrap();
+        assert!((found.score / score - 1.0).abs() < 1e-5, "{place}: {} for {score}", found.score);
+        for (a, b) in found.positional_scores.iter().zip(expected["positional_scores"].as_array().unwrap()) {
+            assert!((*a as f64 - b.as_f64().unwrap()).abs() < 5e-5, "{place}");
+        }
+    }
+}
+
+#[test]
+fn hypotheses_are_fairseqs() {
+    for case in ["case_a", "case_b"] {
+        let Some(folder) = reference(&format!("golden/transformer/{case}")) else { return };
+        let model = transformer(&folder);
+        let theta = model.layout().load(&folder.join("state.safetensors"), "").unwrap();
+        let views = model.layout().views(&theta);
+        let batch = common::batch(&tensors(&folder.join("batch.safetensors")), "");
+        for run in json(&folder.join("beam.json"))["runs"].as_array().unwrap() {
+            let config = SearchConfig {
+                beam: run["beam"].as_u64().unwrap() as usize,
+                length_penalty: run["lenpen"].as_f64().unwrap(),
+                max_length_a: run["max_len_a"].as_f64().unwrap(),
+                max_length_b: run["max_len_b"].as_f64().unwrap(),
+                min_length: run["min_len"].as_u64().unwrap() as usize,
+            };
+            let place = format!("{case} beam {} penalty {}", config.beam, config.length_penalty);
+            let found = beam_search(&model, &views, &batch.source, batch.s, &config, Device::Cpu).unwrap();
+            for (i, hypotheses) in found.iter().enumerate() {
+                compare(hypotheses, &run["batched"][i], &format!("{place} batched {i}"));
+            }
+            for (i, row) in batch.source.chunks(batch.s).enumerate() {
+                let alone: Vec<i64> = row.iter().copied().filter(|&id| id != 1).collect();
+                let found = beam_search(&model, &views, &alone, alone.len(), &config, Device::Cpu).unwrap();
+                compare(&found[0], &run["single"][i], &format!("{place} single {i}"));
+            }
+        }
+    }
+}
