@@ -12,11 +12,13 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod config;
 pub mod data;
 pub mod decode;
 pub mod error;
 pub mod files;
 pub mod init;
+pub mod machine;
 pub mod model;
 pub mod optim;
 pub mod params;
@@ -25,5 +27,7 @@ pub mod progress;
 pub mod score;
 pub mod task;
 pub mod text;
+pub mod train;
+pub mod translation;
 
 pub use error::{Error, Result};

@@ -1,1 +1,72 @@
 //! One file a sub-command: arguments -> one call into the library, progress, exit code.
+
+mod config;
+mod doctor;
+mod gradinit;
+mod model_options;
+mod score;
+mod score_files;
+mod signals;
+mod train;
+mod translate;
+
+use clap::{Parser, Subcommand};
+
+/// Sequence-to-sequence translation that trains without learning-rate warmup.
+#[derive(Debug, Parser)]
+#[command(name = "nmt", version, about, max_term_width = 110)]
+pub struct CommandLine {
+    /// No progress and no notes on standard error
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Threads of libtorch and of preprocessing [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Learn the initialisation: one scale for every parameter block
+    Gradinit(gradinit::GradInitArgs),
+    /// Train a Transformer on a binarised dataset
+    Train(train::TrainArgs),
+    /// Translate raw text
+    Translate(translate::TranslateArgs),
+    /// Score translations: BLEU, chrF, chrF++ and TER
+    Score(score::ScoreArgs),
+    /// Print the resolved configuration, every key with its meaning
+    Config(config::ConfigArgs),
+    /// Say what was found of libtorch, threads, processor features and GPU
+    Doctor,
+}
+
+impl CommandLine {
+    /// Run the sub-command.
+    pub fn run(&self) -> nmt::Result<()> {
+        nmt::progress::set_quiet(self.quiet);
+        let threads = self.threads.map(usize::from);
+        if let Some(threads) = threads {
+            tch::set_num_threads(threads as i32);
+        }
+        match &self.command {
+            Command::Gradinit(arguments) => arguments.run(),
+            Command::Train(arguments) => arguments.run(),
+            Command::Translate(arguments) => arguments.run(),
+            Command::Score(arguments) => arguments.run(),
+            Command::Config(arguments) => arguments.run(),
+            Command::Doctor => doctor::run(),
+        }
+    }
+}
+
+/// Print a result on standard output. A reader that has gone away is no failure.
+fn print(text: &str) -> nmt::Result<()> {
+    use std::io::Write;
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => other.map_err(nmt::Error::io("write", "standard output")),
+    }
+}

@@ -1,15 +1,16 @@
 //! Beam search as fairseq's `SequenceGenerator` does it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::data::{EOS, PAD};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Transformer;
 use crate::params::Views;
 
 /// The search's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchConfig {
     /// Hypotheses kept at every step.
@@ -27,6 +28,27 @@ pub struct SearchConfig {
 impl Default for SearchConfig {
     fn default() -> SearchConfig {
         SearchConfig { beam: 5, length_penalty: 1.0, max_length_a: 1.2, max_length_b: 10.0, min_length: 1 }
+    }
+}
+
+impl SearchConfig {
+    /// Refuse settings that find nothing.
+    pub fn check(&self) -> Result<()> {
+        let bad = |key: &str, expected: &str, found: String| {
+            Err(Error::usage(format!("search.{key} has to be {expected}, found {found}"), ""))
+        };
+        if !(1..=1024).contains(&self.beam) {
+            return bad("beam", "from 1 to 1024", self.beam.to_string());
+        }
+        if !self.length_penalty.is_finite() {
+            return bad("length_penalty", "a number", self.length_penalty.to_string());
+        }
+        let longest = self.max_length_a.max(0.0) + self.max_length_b.max(0.0);
+        if !longest.is_finite() || longest <= 0.0 || self.max_length_a < 0.0 {
+            let found = format!("{} and {}", self.max_length_a, self.max_length_b);
+            return bad("max_length_a and search.max_length_b", "numbers of 0 or more, not both 0", found);
+        }
+        Ok(())
     }
 }
 

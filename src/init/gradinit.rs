@@ -1,6 +1,7 @@
 //! GradInit (Zhu et al., 2021, Algorithm 1): learn one scale a block so that the first step of the optimiser lowers
 //! the loss most while the gradient's norm stays bounded. It knows layouts and losses, not Transformers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -9,7 +10,7 @@ use crate::params::{BlockKind, Layout};
 use crate::task::{Mode, Task};
 
 /// The optimiser 𝒜 whose first step is prepared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
     /// 𝒜\[g\] = sign(g), norm ℓ1.
@@ -19,7 +20,7 @@ pub enum Target {
 }
 
 /// How the Adam that moves the scales keeps its moments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Moments {
     /// One Adam for both kinds of step, as the paper prints it.
@@ -31,7 +32,7 @@ pub enum Moments {
 }
 
 /// GradInit's settings. The defaults are the paper's Algorithm 1 for Adam.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GradInitConfig {
     /// The optimiser that will train: `adam` or `sgd`.

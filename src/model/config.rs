@@ -1,11 +1,12 @@
 //! The sizes of a Transformer.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
 /// The sizes and options of a Transformer. The defaults are fairseq's `transformer_iwslt_de_en`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
     /// Width d of embeddings and layers.

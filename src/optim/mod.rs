@@ -10,6 +10,7 @@ pub use radam::RAdam;
 pub use schedule::{Schedule, ScheduleConfig, ScheduleKind};
 pub use sgd::Sgd;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -26,7 +27,7 @@ pub trait Optimizer {
 }
 
 /// Which optimiser.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
     /// fairseq's Adam, decoupled weight decay.
@@ -38,7 +39,7 @@ pub enum OptimizerKind {
 }
 
 /// The optimiser's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OptimizerConfig {
     /// Which optimiser.

@@ -1,9 +1,10 @@
 //! Learning-rate schedules: the rate as a function of the updates already done.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Which schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScheduleKind {
     /// From the maximum to `minimum` in a straight line until the last update.
@@ -15,7 +16,7 @@ pub enum ScheduleKind {
 }
 
 /// The schedule's settings.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScheduleConfig {
     /// Which schedule.

@@ -1,0 +1,19 @@
+//! `nmt config`: the resolved configuration, every key with its meaning.
+
+use nmt::config::describe;
+
+use super::model_options::ConfigOptions;
+
+/// Arguments of `nmt config`.
+#[derive(Debug, clap::Args)]
+pub struct ConfigArgs {
+    #[command(flatten)]
+    config: ConfigOptions,
+}
+
+impl ConfigArgs {
+    /// Print it.
+    pub fn run(&self) -> nmt::Result<()> {
+        super::print(&describe(&self.config.load(&[])?)?)
+    }
+}

@@ -1,0 +1,30 @@
+//! Options that several sub-commands share.
+
+use std::path::PathBuf;
+
+use nmt::config::Config;
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ConfigOptions {
+    /// The configuration, a TOML file; without one the defaults (`nmt config` prints them)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one key of the configuration, such as training.max_updates=600; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl ConfigOptions {
+    /// The configuration: defaults, file, `--set`, and then `further` settings (`key=value`) of other options.
+    pub fn load(&self, further: &[Option<String>]) -> nmt::Result<Config> {
+        let mut settings = self.set.clone();
+        settings.extend(further.iter().flatten().cloned());
+        Config::load(self.config.as_deref(), &settings)
+    }
+}
+
+/// `key=value` for an option that was given.
+pub fn setting(key: &str, value: Option<impl std::fmt::Display>) -> Option<String> {
+    value.map(|value| format!("{key}={value}"))
+}

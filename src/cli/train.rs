@@ -1,0 +1,189 @@
+//! `nmt train`: train a Transformer on a binarised dataset.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use nmt::config::{Compute, Config};
+use nmt::data::ParallelDataset;
+use nmt::error::Error;
+use nmt::init::initial_theta;
+use nmt::model::Transformer;
+use nmt::task::Task;
+use nmt::train::{BEST, Checkpoint, LAST, load_weights, train};
+use nmt::translation::{TranslationData, Validator, copy_data_files, identity};
+use nmt::{Result, files, machine, progress};
+
+use super::model_options::{ConfigOptions, setting};
+use super::signals;
+
+/// Arguments of `nmt train`.
+#[derive(Debug, clap::Args)]
+pub struct TrainArgs {
+    /// The data folder that `nmt preprocess` or fairseq-preprocess made
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// The run folder: configuration, dictionaries, tokenizer, checkpoints and log
+    #[arg(long, value_name = "RUN")]
+    output: PathBuf,
+    /// Start from these parameters, such as those of `nmt gradinit`
+    #[arg(long, value_name = "FILE.safetensors")]
+    init: Option<PathBuf>,
+    /// Begin with the maximal learning rate: schedule.warmup_updates=0
+    #[arg(long)]
+    no_warmup: bool,
+    /// Go on from the checkpoint `last` of the run folder; start where there is none
+    #[arg(long)]
+    resume: bool,
+    /// Updates: training.max_updates
+    #[arg(long, value_name = "N")]
+    max_updates: Option<u64>,
+    /// Tokens of a batch: training.max_tokens
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// The seed of everything: training.seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// The language translated from, where the data folder holds several pairs
+    #[arg(long, value_name = "LANG")]
+    source_lang: Option<String>,
+    /// The language translated into
+    #[arg(long, value_name = "LANG")]
+    target_lang: Option<String>,
+}
+
+/// Keys that may change between a run and its continuation.
+const MAY_CHANGE: [&str; 8] = [
+    "training.max_updates",
+    "training.max_epochs",
+    "training.log_every",
+    "training.checkpoint_every",
+    "validation.every_updates",
+    "validation.patience",
+    "validation.bleu",
+    "validation.beam",
+];
+
+impl TrainArgs {
+    /// Train.
+    pub fn run(&self) -> Result<()> {
+        let run = &self.output;
+        let last = run.join(LAST);
+        if last.exists() && !self.resume {
+            return Err(Error::usage(
+                format!("{} holds a run already", run.display()),
+                "go on with it by --resume, or choose another --output",
+            ));
+        }
+        let resume = self.resume && last.exists();
+        let config = self.resolve(resume)?;
+        let device = machine::device();
+        let (source_lang, target_lang) = (self.source_lang.as_deref(), self.target_lang.as_deref());
+        let open = |split: &str| ParallelDataset::open(&self.data, split, source_lang, target_lang);
+        let dataset = open("train")?;
+        let valid = open(&config.validation.split)?;
+        let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);
+        let model =
+            Transformer::new(&config.model, source.len() as i64, target.len() as i64, config.training.label_smoothing)?;
+        let identity = identity(dataset.folder.source_lang(), dataset.folder.target_lang(), source, target);
+        let checkpoint = self.checkpoint(resume, &config, &model, &identity)?;
+
+        std::fs::create_dir_all(run).map_err(Error::io("create the folder", run))?;
+        copy_data_files(&dataset.folder, run)?;
+        files::write_whole(&run.join("config.toml"), nmt::config::describe(&config)?.as_bytes())?;
+        progress::note(format!(
+            "{} parameters, {} sentence pairs, {} dictionary entries, {:?}, {} threads{}",
+            model.layout().total(),
+            dataset.len(),
+            target.len(),
+            config.training.compute,
+            tch::get_num_threads(),
+            if resume { format!(", going on after update {}", checkpoint.state.update) } else { String::new() }
+        ));
+        let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
+        let validator = Validator::new(valid, &config, device)?;
+        let signal = signals::watch()?;
+        let outcome =
+            train(&model, &data, &config, checkpoint, run, &identity, |theta| validator.validate(&model, theta), signal)?;
+        let best = outcome.best.map_or(String::new(), |(value, update)| {
+            let metric = format!("{:?}", config.validation.chosen_metric()).to_lowercase();
+            format!(", best {metric} {value:.3} at update {update} in {}", run.join(BEST).display())
+        });
+        progress::note(format!(
+            "trained {} updates, {} epochs, {:.0} s (stopped by {}){best}",
+            outcome.updates, outcome.epochs, outcome.seconds, outcome.reason
+        ));
+        super::print(&format!("{}\n", run.display()))
+    }
+
+    /// The configuration, with everything automatic resolved.
+    fn resolve(&self, resume: bool) -> Result<Config> {
+        let saved_path = self.output.join("config.toml");
+        let mut options = self.config.clone();
+        if resume && options.config.is_none() {
+            options.config = Some(saved_path.clone());
+        }
+        let mut config = options.load(&[
+            self.no_warmup.then(|| "schedule.warmup_updates=0".to_string()),
+            setting("training.max_updates", self.max_updates),
+            setting("training.max_tokens", self.max_tokens),
+            setting("training.seed", self.seed),
+        ])?;
+        config.training.compute = config.training.compute.resolved();
+        if config.training.compute == Compute::Auto {
+            config.training.compute = Compute::Fp32;
+        }
+        if resume {
+            check_unchanged(&Config::load(Some(&saved_path), &[])?, &config, &saved_path)?;
+        }
+        Ok(config)
+    }
+
+    fn checkpoint(
+        &self,
+        resume: bool,
+        config: &Config,
+        model: &Transformer,
+        identity: &HashMap<String, String>,
+    ) -> Result<Checkpoint> {
+        let (layout, device) = (model.layout(), machine::device());
+        if resume {
+            let empty = tch::Tensor::zeros([layout.total()], (tch::Kind::Float, device));
+            let path = self.output.join(LAST);
+            return Checkpoint::load(&path, layout, config.optimizer.build(&empty), identity);
+        }
+        let theta = match &self.init {
+            Some(path) => load_weights(path, layout, identity)?,
+            None => initial_theta(&config.init, layout, config.training.seed),
+        }
+        .to_device(device);
+        let optimizer = config.optimizer.build(&theta);
+        Ok(Checkpoint::start(theta, optimizer))
+    }
+}
+
+/// Refuse to go on with a run under a configuration that would have made another run.
+fn check_unchanged(saved: &Config, now: &Config, path: &Path) -> Result<()> {
+    let table = |config: &Config| -> Result<toml::Table> {
+        toml::Table::try_from(config).map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
+    };
+    let (saved, now) = (table(saved)?, table(now)?);
+    for (section, keys) in &saved {
+        for (key, old) in keys.as_table().into_iter().flatten() {
+            let name = format!("{section}.{key}");
+            let new = now.get(section).and_then(|keys| keys.get(key));
+            if new != Some(old) && !MAY_CHANGE.contains(&name.as_str()) {
+                return Err(Error::usage(
+                    format!(
+                        "{}: expected {name} = {old} as the run began, found {}",
+                        path.display(),
+                        new.map_or("none".into(), toml::Value::to_string)
+                    ),
+                    "resume with the same configuration (leave --config and --set out), or start a new run",
+                ));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! `nmt translate`: raw text in, translations out, in input order.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use nmt::decode::{Hypothesis, SearchConfig};
+use nmt::error::Error;
+use nmt::progress::{self, Progress};
+use nmt::translation::ModelFolder;
+use nmt::{Result, machine};
+use serde_json::json;
+
+/// Lines that are translated together where nobody waits for each.
+const LINES_AT_A_TIME: usize = 2048;
+
+/// How a model is searched for translations.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SearchOptions {
+    /// The beam [default: search.beam of the model's configuration, 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    beam: Option<u16>,
+    /// Exponent of the length that a score is divided by [default: search.length_penalty, 1]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    length_penalty: Option<f64>,
+    /// Source tokens that are translated at a time, padding included
+    #[arg(long, value_name = "N", default_value_t = 4096)]
+    pub max_tokens: usize,
+}
+
+impl SearchOptions {
+    /// The search's settings over those of the model.
+    pub fn resolve(&self, model: &SearchConfig) -> Result<SearchConfig> {
+        let config = SearchConfig {
+            beam: self.beam.map_or(model.beam, usize::from),
+            length_penalty: self.length_penalty.unwrap_or(model.length_penalty),
+            ..model.clone()
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// Arguments of `nmt translate`.
+#[derive(Debug, clap::Args)]
+pub struct TranslateArgs {
+    /// A run folder of `nmt train`, or one checkpoint in it
+    #[arg(long, value_name = "RUN")]
+    model: PathBuf,
+    /// Raw text, one sentence a line [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    #[command(flatten)]
+    search: SearchOptions,
+    /// Translations of every sentence, best first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    n_best: u16,
+    /// text: a translation a line; tsv: line, rank, score, translation; jsonl: one object a sentence
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Text,
+    Tsv,
+    Jsonl,
+}
+
+impl TranslateArgs {
+    /// Translate everything that comes in.
+    pub fn run(&self) -> Result<()> {
+        let model = ModelFolder::open(&self.model, machine::device())?;
+        let search = self.search.resolve(&model.config.search)?;
+        if usize::from(self.n_best) > search.beam {
+            return Err(Error::usage(
+                format!("--n-best has to be at most the beam, found {} and a beam of {}", self.n_best, search.beam),
+                format!("give --beam {}", self.n_best),
+            ));
+        }
+        let (name, mut input): (String, Box<dyn BufRead>) = match &self.input {
+            Some(path) => {
+                let file = File::open(path).map_err(Error::io("read", path))?;
+                (path.display().to_string(), Box::new(BufReader::new(file)))
+            }
+            None => ("standard input".into(), Box::new(std::io::stdin().lock())),
+        };
+        let interactive = self.input.is_none() && std::io::stdin().is_terminal();
+        if interactive {
+            progress::note(format!("{} → {}: a sentence a line", model.source_lang, model.target_lang));
+        }
+        let at_a_time = if interactive { 1 } else { LINES_AT_A_TIME };
+        let mut bar = (!interactive).then(|| Progress::new("translate", None));
+        let mut done = 0;
+        loop {
+            let lines = read_lines(&mut input, &name, done, at_a_time)?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            let sentences: Vec<Vec<i64>> = lines.iter().map(|line| model.encode(line)).collect();
+            let longest = model.config.model.max_positions;
+            if let Some(i) = sentences.iter().position(|sentence| sentence.len() as i64 > longest) {
+                return Err(Error::content(
+                    format!("{name}:{}", done + i + 1),
+                    format!("at most {longest} subwords, as the model takes"),
+                    sentences[i].len().to_string(),
+                    "split the line into sentences",
+                ));
+            }
+            let found = model.translate(&sentences, &search, self.search.max_tokens, |sentences| {
+                if let Some(bar) = &mut bar {
+                    bar.set((done + sentences) as u64, || "sentences".into());
+                }
+            })?;
+            let mut output = String::new();
+            for (i, (line, hypotheses)) in lines.iter().zip(&found).enumerate() {
+                self.write(&mut output, &model, done + i + 1, line, hypotheses);
+            }
+            super::print(&output)?;
+            done += lines.len();
+        }
+    }
+
+    fn write(&self, output: &mut String, model: &ModelFolder, line: usize, source: &str, hypotheses: &[Hypothesis]) {
+        let best = hypotheses.iter().take(usize::from(self.n_best));
+        match self.format {
+            Format::Text => best.for_each(|hypothesis| {
+                output.push_str(&model.restore(&hypothesis.tokens));
+                output.push('\n');
+            }),
+            Format::Tsv => best.enumerate().for_each(|(rank, hypothesis)| {
+                let text = model.restore(&hypothesis.tokens).replace('\t', " ");
+                output.push_str(&format!("{line}\t{}\t{:.6}\t{text}\n", rank + 1, hypothesis.score));
+            }),
+            Format::Jsonl => {
+                let hypotheses: Vec<serde_json::Value> = best
+                    .map(|hypothesis| {
+                        json!({
+                            "text": model.restore(&hypothesis.tokens),
+                            "score": hypothesis.score,
+                            "tokens": hypothesis.tokens.iter().map(|&id| model.target_dictionary.symbol(id)).collect::<Vec<_>>(),
+                            "token_scores": hypothesis.positional_scores,
+                        })
+                    })
+                    .collect();
+                let object = json!({"line": line, "source": source, "translations": hypotheses});
+                output.push_str(&format!("{object}\n"));
+            }
+        }
+    }
+}
+
+/// Up to `at_most` more lines. Lines end at `\n` only.
+fn read_lines(input: &mut dyn BufRead, name: &str, done: usize, at_most: usize) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    while lines.len() < at_most {
+        let mut bytes = Vec::new();
+        if input.read_until(b'\n', &mut bytes).map_err(Error::io("read", Path::new(name)))? == 0 {
+            break;
+        }
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        let line = String::from_utf8(bytes).map_err(|_| {
+            let place = format!("{name}:{}", done + lines.len() + 1);
+            Error::content(place, "UTF-8 text", "a byte that is not", "convert the text to UTF-8")
+        })?;
+        lines.push(line);
+    }
+    Ok(lines)
+}

@@ -1,0 +1,102 @@
+//! One typed configuration: defaults, then a TOML file, then `--set key=value`, then the command line's own options.
+
+mod describe;
+mod parse;
+mod training;
+
+pub use describe::describe;
+pub use training::{Compute, TrainingConfig, ValidationConfig, ValidationMetric};
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::decode::SearchConfig;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::init::{InitConfig, gradinit::GradInitConfig};
+use crate::model::ModelConfig;
+use crate::optim::{OptimizerConfig, ScheduleConfig};
+
+/// Everything that decides a run, apart from its data.
+///
+/// ```
+/// use nmt::config::Config;
+/// let config = Config::parse("[model]\nembed_dim = 256\n", "my.toml", &["training.seed=7".into()])?;
+/// assert_eq!((config.model.embed_dim, config.training.seed), (256, 7));
+/// let error = Config::parse("[model]\nembed_dims = 256\n", "my.toml", &[]).unwrap_err().to_string();
+/// assert!(error.starts_with("my.toml:2: ") && error.contains("`model.embed_dim`"), "{error}");
+/// # Ok::<(), nmt::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The Transformer.
+    pub model: ModelConfig,
+    /// θ before training.
+    pub init: InitConfig,
+    /// GradInit (`nmt gradinit`).
+    pub gradinit: GradInitConfig,
+    /// The optimiser of training.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate of training.
+    pub schedule: ScheduleConfig,
+    /// The training loop.
+    pub training: TrainingConfig,
+    /// Validation during training.
+    pub validation: ValidationConfig,
+    /// Beam search.
+    pub search: SearchConfig,
+}
+
+impl Config {
+    /// Read a TOML file (none: the defaults) and apply `key=value` settings in order.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an unknown key (with the nearest one), a value of the wrong type or out of range.
+    pub fn load(path: Option<&Path>, settings: &[String]) -> Result<Config> {
+        match path {
+            Some(path) => Config::parse(&files::read_text(path)?, &path.display().to_string(), settings),
+            None => Config::parse("", "", settings),
+        }
+    }
+
+    /// As [`Config::load`], of text; `place` names it in errors.
+    pub fn parse(text: &str, place: &str, settings: &[String]) -> Result<Config> {
+        let config = parse::parse(text, place, settings)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML, without comments.
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self)
+            .map_err(|error| Error::content("the configuration", "values that TOML has", error.to_string(), ""))
+    }
+
+    /// Refuse values that make no run.
+    pub fn check(&self) -> Result<()> {
+        self.model.check()?;
+        self.training.check()?;
+        self.search.check()?;
+        let positive = [
+            ("schedule.learning_rate", self.schedule.learning_rate),
+            ("gradinit.eta", self.gradinit.eta),
+            ("gradinit.tau", self.gradinit.tau),
+            ("gradinit.gamma", self.gradinit.gamma),
+        ];
+        for (key, value) in positive {
+            if value.is_nan() || value <= 0.0 {
+                return Err(Error::usage(format!("{key} has to be above 0, found {value}"), ""));
+            }
+        }
+        if self.gradinit.max_tokens < 3 {
+            return Err(Error::usage(
+                format!("gradinit.max_tokens has to be 3 or more, found {}", self.gradinit.max_tokens),
+                "S and S̃ are cut from one batch: the paper's runs use 6000",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! TOML and `key=value` settings over the defaults, with errors that name the line and the nearest key.
+
+use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
+
+use super::Config;
+use crate::error::{Error, Result};
+
+pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Config> {
+    let known = Table::try_from(Config::default())
+        .map_err(|error| Error::content("the default configuration", "a table", error.to_string(), ""))?;
+    let line_of = |at: usize| text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
+    let broken = |error: &toml::de::Error| {
+        let line = error.span().map_or(1, |span| line_of(span.start));
+        Error::usage(format!("{place}:{line}: {}", error.message()), "`nmt config` prints every key with its meaning")
+    };
+
+    let parsed = DeTable::parse(text).map_err(|error| broken(&error))?;
+    let mut table = known.clone();
+    for (section, value) in parsed.get_ref() {
+        let (name, at) = (section.get_ref(), section.span().start);
+        let here = |message: String| Error::usage(format!("{place}:{}: {message}", line_of(at)), "");
+        let Some(Value::Table(known)) = known.get(name.as_ref()) else {
+            return Err(here(unknown(name, known.keys().map(String::as_str))));
+        };
+        let DeValue::Table(keys) = value.get_ref() else {
+            return Err(here(format!("expected a section [{name}], found a value for the key `{name}`")));
+        };
+        for key in keys.keys() {
+            if !known.contains_key(key.get_ref().as_ref()) {
+                let message = unknown_in(name, key.get_ref(), known);
+                return Err(Error::usage(format!("{place}:{}: {message}", line_of(key.span().start)), ""));
+            }
+        }
+    }
+    let given: Table = toml::from_str(text).map_err(|error| broken(&error))?;
+    // The types are checked where the line is still known.
+    toml::from_str::<Config>(text).map_err(|error| broken(&error))?;
+    for (section, value) in given {
+        if let (Some(Value::Table(target)), Value::Table(keys)) = (table.get_mut(&section), value) {
+            target.extend(keys);
+        }
+    }
+
+    for setting in settings {
+        set(&mut table, &known, setting)?;
+    }
+    table.try_into().map_err(|error: toml::de::Error| Error::usage(error.message().to_string(), ""))
+}
+
+/// Apply one `section.key=value`. A value that is no TOML value is a string.
+fn set(table: &mut Table, known: &Table, setting: &str) -> Result<()> {
+    let usage = |message: String| Error::usage(format!("--set {setting}: {message}"), "");
+    let (key, text) = setting.split_once('=').ok_or_else(|| usage("expected section.key=value".into()))?;
+    let (key, text) = (key.trim(), text.trim());
+    let Some((section, name)) = key.split_once('.') else {
+        let all = known.iter().flat_map(|(section, value)| {
+            value.as_table().into_iter().flat_map(move |t| t.keys().map(move |k| format!("{section}.{k}")))
+        });
+        let nearest = nearest_by(key, all, |full| full.rsplit('.').next().unwrap_or(full).to_string());
+        return Err(usage(format!("unknown key `{key}`{}", did_you_mean(nearest))));
+    };
+    let Some(Value::Table(keys)) = known.get(section) else {
+        return Err(usage(unknown(section, known.keys().map(String::as_str))));
+    };
+    if !keys.contains_key(name) {
+        return Err(usage(unknown_in(section, name, keys)));
+    }
+    let value = toml::from_str::<Table>(&format!("value = {text}"))
+        .ok()
+        .and_then(|mut parsed| parsed.remove("value"))
+        .unwrap_or_else(|| Value::String(text.to_string()));
+    // Check this one value alone, so that the message names the setting.
+    let mut alone = Table::new();
+    alone.insert(section.to_string(), Value::Table(Table::from_iter([(name.to_string(), value.clone())])));
+    alone.try_into::<Config>().map_err(|error: toml::de::Error| usage(error.message().to_string()))?;
+    if let Some(Value::Table(target)) = table.get_mut(section) {
+        target.insert(name.to_string(), value);
+    }
+    Ok(())
+}
+
+fn unknown<'a>(section: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let nearest = nearest_by(section, known.map(str::to_string), |name| name.to_string());
+    format!("unknown section `{section}`{}", did_you_mean(nearest))
+}
+
+fn unknown_in(section: &str, key: &str, known: &Table) -> String {
+    let nearest = nearest_by(key, known.keys().cloned(), |name| name.to_string());
+    format!("unknown key `{section}.{key}`{}", did_you_mean(nearest.map(|key| format!("{section}.{key}"))))
+}
+
+fn nearest_by(name: &str, all: impl Iterator<Item = String>, part: impl Fn(&str) -> String) -> Option<String> {
+    all.map(|candidate| (strsim::damerau_levenshtein(name, &part(&candidate)), candidate)).min().map(|(_, name)| name)
+}
+
+fn did_you_mean(nearest: Option<String>) -> String {
+    nearest.map_or(String::new(), |name| format!("; the nearest is `{name}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_input_is_named() {
+        for (text, settings, expected) in [
+            ("[modle]\nembed_dim = 1\n", vec![], "f.toml:1: unknown section `modle`; the nearest is `model`"),
+            ("\n[model]\nembed_dim = \"x\"\n", vec![], "f.toml:3: "),
+            ("model = 3\n", vec![], "f.toml:1: expected a section [model]"),
+            ("[model\n", vec![], "f.toml:1: "),
+            ("", vec!["model.embed_din=4"], "unknown key `model.embed_din`; the nearest is `model.embed_dim`"),
+            ("", vec!["max_update=4"], "unknown key `max_update`; the nearest is `training.max_updates`"),
+            ("", vec!["training.max_updates"], "expected section.key=value"),
+            ("", vec!["training.max_updates=many"], "--set training.max_updates=many: "),
+            ("", vec!["optimizer.kind=adamw"], "--set optimizer.kind=adamw: "),
+            ("", vec!["model.embed_dim=3"], "model.embed_dim has to be even"),
+        ] {
+            let settings: Vec<String> = settings.into_iter().map(String::from).collect();
+            let error = Config::parse(text, "f.toml", &settings).unwrap_err();
+            assert!(error.to_string().contains(expected), "{text:?} {settings:?}: {error}");
+            assert_eq!(error.exit_code(), 2);
+        }
+    }
+
+    #[test]
+    fn later_settings_win_and_the_result_reads_back() {
+        let settings = ["optimizer.kind=sgd".into(), "schedule.learning_rate=0.15".into(), "gradinit.gamma=inf".into()];
+        let config = Config::parse("[schedule]\nlearning_rate = 1e-3\n", "f.toml", &settings).unwrap();
+        assert_eq!(config.schedule.learning_rate, 0.15);
+        assert_eq!(config.gradinit.gamma, f64::INFINITY);
+        assert_eq!(Config::parse(&config.to_toml().unwrap(), "g.toml", &[]).unwrap(), config);
+    }
+}

@@ -1,0 +1,55 @@
+//! What this machine can do: threads, processor features, GPU.
+
+/// What was found.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Machine {
+    /// The processor's name, where the system tells.
+    pub processor: Option<String>,
+    /// Threads that can run at a time.
+    pub cores: usize,
+    /// AVX-512 (foundation).
+    pub avx512: bool,
+    /// AVX-512 instructions for bf16 products.
+    pub avx512_bf16: bool,
+    /// AMX tiles for bf16 products.
+    pub amx_bf16: bool,
+}
+
+/// Look at the machine. Processor features are those that Linux lists; elsewhere none is known.
+pub fn machine() -> Machine {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        text.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start().strip_prefix(':')?.trim().to_string()))
+    };
+    let flags = field("flags").unwrap_or_default();
+    let has = |flag: &str| flags.split(' ').any(|word| word == flag);
+    Machine {
+        processor: field("model name"),
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        avx512: has("avx512f"),
+        avx512_bf16: has("avx512_bf16"),
+        amx_bf16: has("amx_bf16"),
+    }
+}
+
+/// Whether products of bf16 matrices are native here.
+pub fn has_native_bf16() -> bool {
+    let machine = machine();
+    machine.avx512_bf16 || machine.amx_bf16 || tch::Cuda::is_available()
+}
+
+/// The libtorch that this program is bound to: the version it was built against and the file that is loaded.
+pub fn libtorch_version() -> String {
+    // tch 0.24 refuses to build against any other version.
+    const VERSION: &str = "2.11.0";
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    match maps.lines().find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libtorch_cpu"))) {
+        Some(path) => format!("{VERSION} ({path})"),
+        None => VERSION.to_string(),
+    }
+}
+
+/// Where tensors live: the first GPU, or the processor.
+pub fn device() -> tch::Device {
+    tch::Device::cuda_if_available()
+}

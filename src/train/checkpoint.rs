@@ -1,0 +1,162 @@
+//! Checkpoints: safetensors with fairseq's parameter names, written whole or not at all.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::error::{Error, Result};
+use crate::optim::Optimizer;
+use crate::params::{Layout, safetensors_metadata};
+
+/// The file name of the newest checkpoint: weights, optimiser and state.
+pub const LAST: &str = "last.safetensors";
+/// The file name of the best checkpoint so far: weights only.
+pub const BEST: &str = "best.safetensors";
+
+/// The version of the format; a file with a higher one is of a newer program.
+const FORMAT: u32 = 1;
+const FORMAT_KEY: &str = "nmt_format";
+const STATE_KEY: &str = "nmt_state";
+
+/// Where a run stands, apart from θ and the optimiser's vectors. Random numbers need no state: batches are a function
+/// of seed and epoch, dropout of seed and update.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Updates done.
+    pub update: u64,
+    /// The current epoch, from 1.
+    pub epoch: u64,
+    /// Batches of the epoch that are done.
+    pub batches_done: usize,
+    /// The best value of the validation metric so far.
+    pub best: Option<f64>,
+    /// The update it was reached at.
+    pub best_update: u64,
+    /// Validations since then.
+    pub validations_since_best: u64,
+    /// The update of the newest validation.
+    pub validated_update: u64,
+    /// Seconds of training so far, validation included.
+    pub seconds: f64,
+    /// Target tokens trained on so far.
+    pub target_tokens: u64,
+    /// Bytes of the log that belong to this state.
+    pub log_bytes: u64,
+    /// Sums since the newest line of the log, so that a resumed log is the uninterrupted one.
+    pub window: Window,
+}
+
+/// What is summed up between two lines of the log.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Summed training loss, natural logarithm.
+    pub loss: f64,
+    /// Summed negative log-likelihood, natural logarithm.
+    pub nll: f64,
+    /// Summed gradient norms.
+    pub gradient_norm: f64,
+    /// Target tokens.
+    pub tokens: u64,
+    /// Updates.
+    pub updates: u64,
+    /// Seconds, validation excluded.
+    pub seconds: f64,
+}
+
+/// A run at rest: θ, the optimiser and the state.
+pub struct Checkpoint {
+    /// θ, `[P]`, fp32.
+    pub theta: Tensor,
+    /// The optimiser with its vectors.
+    pub optimizer: Box<dyn Optimizer>,
+    /// Where the run stands.
+    pub state: State,
+}
+
+impl Checkpoint {
+    /// A run that has not started.
+    pub fn start(theta: Tensor, optimizer: Box<dyn Optimizer>) -> Checkpoint {
+        Checkpoint { theta, optimizer, state: State { epoch: 1, ..State::default() } }
+    }
+
+    /// Write everything to `path`; `identity` is what has to be equal when it is loaded (hashes of dictionaries).
+    pub fn save(&self, path: &Path, layout: &Layout, identity: &HashMap<String, String>) -> Result<()> {
+        let mut metadata = identity.clone();
+        let state = serde_json::to_string(&self.state)
+            .map_err(|error| Error::content("the state of the run", "JSON", error.to_string(), ""))?;
+        metadata.insert(FORMAT_KEY.into(), FORMAT.to_string());
+        metadata.insert(STATE_KEY.into(), state);
+        let mut vectors = vec![("", &self.theta)];
+        let state = self.optimizer.state();
+        let names: Vec<String> = state.iter().map(|(prefix, _)| format!("optimizer.{prefix}")).collect();
+        vectors.extend(names.iter().map(String::as_str).zip(state.iter().map(|(_, vector)| *vector)));
+        layout.save(path, &vectors, metadata)
+    }
+
+    /// Read what [`Checkpoint::save`] wrote; `optimizer` gives the kind.
+    ///
+    /// # Errors
+    /// [`Error::Content`] when the file is damaged, of another model, of other dictionaries or of another optimiser.
+    pub fn load(
+        path: &Path,
+        layout: &Layout,
+        mut optimizer: Box<dyn Optimizer>,
+        identity: &HashMap<String, String>,
+    ) -> Result<Checkpoint> {
+        let metadata = check_metadata(path, identity)?;
+        let state = metadata.get(STATE_KEY).and_then(|text| serde_json::from_str::<State>(text).ok()).ok_or_else(|| {
+            let next = "resume from the `last` checkpoint that `nmt train` wrote";
+            Error::content(path.display().to_string(), "a checkpoint with the state of a run", "weights only", next)
+        })?;
+        let theta = layout.load(path, "")?;
+        let prefixes: Vec<&str> = optimizer.state().iter().map(|(prefix, _)| *prefix).collect();
+        let vectors: Result<Vec<Tensor>> =
+            prefixes.iter().map(|prefix| layout.load(path, &format!("optimizer.{prefix}"))).collect();
+        optimizer.restore(vectors?, state.update);
+        Ok(Checkpoint { theta, optimizer, state })
+    }
+}
+
+/// Write θ alone.
+pub fn save_weights(path: &Path, layout: &Layout, theta: &Tensor, identity: &HashMap<String, String>) -> Result<()> {
+    let mut metadata = identity.clone();
+    metadata.insert(FORMAT_KEY.into(), FORMAT.to_string());
+    layout.save(path, &[("", theta)], metadata)
+}
+
+/// Read θ of a checkpoint, or of any safetensors file with fairseq's names.
+///
+/// # Errors
+/// [`Error::Content`] when the file is damaged, of another model, or says that it belongs to other dictionaries.
+pub fn load_weights(path: &Path, layout: &Layout, identity: &HashMap<String, String>) -> Result<Tensor> {
+    check_metadata(path, identity)?;
+    layout.load(path, "")
+}
+
+/// Refuse a file of a newer program or of other dictionaries; files of other programs say nothing about either.
+fn check_metadata(path: &Path, identity: &HashMap<String, String>) -> Result<HashMap<String, String>> {
+    let metadata = safetensors_metadata(path)?;
+    let format = metadata.get(FORMAT_KEY).map_or(Some(0), |text| text.parse::<u32>().ok());
+    if format.is_none_or(|format| format > FORMAT) {
+        return Err(Error::content(
+            path.display().to_string(),
+            format!("a checkpoint of format {FORMAT} or lower"),
+            format!("format {}", metadata.get(FORMAT_KEY).map_or("", String::as_str)),
+            "it was written by a newer nmt: update this one",
+        ));
+    }
+    for (key, expected) in identity {
+        if let Some(found) = metadata.get(key).filter(|found| *found != expected) {
+            let short = |hash: &str| hash.chars().take(12).collect::<String>();
+            return Err(Error::content(
+                path.display().to_string(),
+                format!("{key} {}", short(expected)),
+                short(found),
+                "the checkpoint was trained with other dictionaries: use the data folder it was trained on",
+            ));
+        }
+    }
+    Ok(metadata)
+}

@@ -1,0 +1,59 @@
+//! A run's log: JSON lines that are appended to, and taken up again without gaps or doubles.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// The file's name in a run folder.
+const NAME: &str = "log.jsonl";
+
+/// An open log.
+pub struct Log {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+}
+
+impl Log {
+    /// Open `FOLDER/log.jsonl` behind its first `keep` bytes: what was written after the checkpoint that is resumed
+    /// from goes, since it will be written again.
+    ///
+    /// # Errors
+    /// [`Error::Content`] when the file is shorter than `keep`.
+    pub fn open(folder: &Path, keep: u64) -> Result<Log> {
+        let path = folder.join(NAME);
+        let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let mut file = open.map_err(Error::io("write", &path))?;
+        let length = file.metadata().map_err(Error::io("read", &path))?.len();
+        if length < keep {
+            return Err(Error::content(
+                path.display().to_string(),
+                format!("at least {keep} bytes, as at the last checkpoint"),
+                format!("{length} bytes"),
+                "restore the log, or start a new run",
+            ));
+        }
+        file.set_len(keep).map_err(Error::io("write", &path))?;
+        file.seek(SeekFrom::End(0)).map_err(Error::io("write", &path))?;
+        Ok(Log { path, file, bytes: keep })
+    }
+
+    /// Append one object as a line.
+    pub fn write(&mut self, event: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(event)
+            .map_err(|error| Error::content("a line of the log", "JSON", error.to_string(), ""))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(Error::io("write", &self.path))?;
+        self.bytes += line.len() as u64;
+        Ok(())
+    }
+
+    /// The length of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}

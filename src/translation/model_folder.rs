@@ -1,0 +1,193 @@
+//! A run folder as a model: configuration, dictionaries, text pipeline and weights in one place.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use tch::{Device, Tensor};
+
+use crate::config::Config;
+use crate::data::{DataFolder, Dictionary, EOS, dictionary_path};
+use crate::decode::{Hypothesis, SearchConfig, translate_all};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::model::Transformer;
+use crate::params::safetensors_metadata;
+use crate::task::Task;
+use crate::text::{Subword, TextPipeline, join_subwords};
+use crate::train::{BEST, LAST, load_weights};
+
+/// The resolved configuration in a run folder.
+pub(super) const CONFIG: &str = "config.toml";
+
+/// What a checkpoint must have been trained with: languages and dictionaries. It is written into every checkpoint.
+pub fn identity(
+    source_lang: &str,
+    target_lang: &str,
+    source: &Dictionary,
+    target: &Dictionary,
+) -> HashMap<String, String> {
+    HashMap::from([
+        ("source_lang".to_string(), source_lang.to_string()),
+        ("target_lang".to_string(), target_lang.to_string()),
+        ("source_dictionary".to_string(), source.hash()),
+        ("target_dictionary".to_string(), target.hash()),
+    ])
+}
+
+/// Copy what a model needs of its data folder into a run folder: dictionaries, and tokenizer and preprocessing where
+/// the folder has them.
+pub fn copy_data_files(data: &DataFolder, run: &Path) -> Result<()> {
+    let mut names = vec!["tokenizer.json".to_string(), "preprocess.json".to_string()];
+    names.extend([data.source_lang(), data.target_lang()].map(|lang| format!("dict.{lang}.txt")));
+    for name in names {
+        let from = data.dir().join(&name);
+        if from.exists() {
+            let content = std::fs::read(&from).map_err(Error::io("read", &from))?;
+            files::write_whole(&run.join(&name), &content)?;
+        }
+    }
+    Ok(())
+}
+
+/// A trained model, ready to translate.
+pub struct ModelFolder {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The checkpoint that was read.
+    pub checkpoint: PathBuf,
+    /// The configuration it was trained with.
+    pub config: Config,
+    /// The language translated from.
+    pub source_lang: String,
+    /// The language translated into.
+    pub target_lang: String,
+    /// The source words.
+    pub source_dictionary: Dictionary,
+    /// The target words.
+    pub target_dictionary: Dictionary,
+    /// The network.
+    pub model: Transformer,
+    /// Its parameters.
+    pub theta: Tensor,
+    /// Raw source text to words; none where the data came without (fairseq's): words are what stands between blanks.
+    source_text: Option<TextPipeline>,
+    /// Target words to readable text.
+    target_text: Option<TextPipeline>,
+    /// Words to subwords.
+    subword: Option<Subword>,
+}
+
+impl ModelFolder {
+    /// Open the run folder `folder`, or the checkpoint `folder` inside one: `best`, or `last` where there is no best.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged, or belongs to other dictionaries.
+    pub fn open(folder: &Path, device: Device) -> Result<ModelFolder> {
+        let (folder, checkpoint) = if folder.is_file() {
+            (folder.parent().unwrap_or(Path::new(".")).to_path_buf(), folder.to_path_buf())
+        } else {
+            let checkpoint = [BEST, LAST].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
+            let checkpoint = checkpoint.ok_or_else(|| {
+                Error::content(
+                    folder.display().to_string(),
+                    format!("a run folder with {BEST} or {LAST}"),
+                    if folder.is_dir() { "neither" } else { "no such folder" },
+                    "give the --output folder of `nmt train`",
+                )
+            })?;
+            (folder.to_path_buf(), checkpoint)
+        };
+        let config = Config::load(Some(&folder.join(CONFIG)), &[])?;
+        let metadata = safetensors_metadata(&checkpoint)?;
+        let language = |key: &str| {
+            metadata.get(key).cloned().ok_or_else(|| {
+                let next = "give a checkpoint that `nmt train` wrote";
+                Error::content(checkpoint.display().to_string(), format!("the entry `{key}`"), "none", next)
+            })
+        };
+        let (source_lang, target_lang) = (language("source_lang")?, language("target_lang")?);
+        let source_dictionary = Dictionary::load(&dictionary_path(&folder, &source_lang))?;
+        let target_dictionary = Dictionary::load(&dictionary_path(&folder, &target_lang))?;
+        let model = Transformer::new(
+            &config.model,
+            source_dictionary.len() as i64,
+            target_dictionary.len() as i64,
+            config.training.label_smoothing,
+        )?;
+        let identity = identity(&source_lang, &target_lang, &source_dictionary, &target_dictionary);
+        let theta = load_weights(&checkpoint, model.layout(), &identity)?.to_device(device);
+        Ok(ModelFolder {
+            source_text: TextPipeline::load(&folder, &source_lang)?,
+            target_text: TextPipeline::load(&folder, &target_lang)?,
+            subword: Subword::load(&folder)?,
+            folder,
+            checkpoint,
+            config,
+            source_lang,
+            target_lang,
+            source_dictionary,
+            target_dictionary,
+            model,
+            theta,
+        })
+    }
+
+    /// Raw text to source ids, ending with `</s>`.
+    pub fn encode(&self, raw: &str) -> Vec<i64> {
+        let words = self.source_text.as_ref().map_or_else(|| raw.to_string(), |text| text.apply(raw));
+        let pieces = self.subword.as_ref().map_or_else(|| words.clone(), |subword| subword.segment(&words));
+        self.source_dictionary.encode(&pieces)
+    }
+
+    /// Target ids to words, subwords joined: text as it was tokenised.
+    pub fn words(&self, ids: &[i64]) -> String {
+        join_subwords(&self.target_dictionary.decode(ids))
+    }
+
+    /// Target ids to readable text: subwords joined, detokenised.
+    pub fn restore(&self, ids: &[i64]) -> String {
+        let pieces = self.target_dictionary.decode(ids);
+        self.target_text.as_ref().map_or_else(|| join_subwords(&pieces), |text| text.restore(&pieces))
+    }
+
+    /// Translate sentences (source ids, each ending with `</s>`), at most `max_tokens` source tokens at a time. An
+    /// empty sentence has the empty translation. Results are in input order, best hypothesis first.
+    ///
+    /// # Errors
+    /// [`Error::Content`] for a sentence that is longer than the model's positions.
+    pub fn translate(
+        &self,
+        sentences: &[Vec<i64>],
+        search: &SearchConfig,
+        max_tokens: usize,
+        progress: impl FnMut(usize),
+    ) -> Result<Vec<Vec<Hypothesis>>> {
+        let compute = self.config.training.compute.kind();
+        let device = self.theta.device();
+        let mut found =
+            translate_all(&self.model, &self.theta, sentences, search, max_tokens, compute, device, progress)?;
+        for (sentence, hypotheses) in sentences.iter().zip(&mut found) {
+            if sentence.as_slice() == [EOS] {
+                *hypotheses = vec![Hypothesis { tokens: vec![EOS], score: 0.0, positional_scores: vec![0.0] }];
+            }
+        }
+        Ok(found)
+    }
+
+    /// Refuse data that were binarised with other dictionaries.
+    pub fn check_dictionaries(&self, dir: &Path, source: &Dictionary, target: &Dictionary) -> Result<()> {
+        for (ours, theirs, lang) in
+            [(&self.source_dictionary, source, &self.source_lang), (&self.target_dictionary, target, &self.target_lang)]
+        {
+            if ours.hash() != theirs.hash() {
+                return Err(Error::content(
+                    dictionary_path(dir, lang).display().to_string(),
+                    format!("the dictionary that the model in {} was trained with ({} entries)", self.folder.display(), ours.len()),
+                    format!("another one ({} entries)", theirs.len()),
+                    "use the data folder that the model was trained on, or preprocess with its dictionaries and tokenizer",
+                ));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! A split of a data folder as batches of a Transformer.
+
+use tch::Device;
+
+use crate::config::{Config, TrainingConfig};
+use crate::data::{Limits, ParallelDataset, epoch_batches};
+use crate::error::Result;
+use crate::model::TranslationBatch;
+use crate::progress;
+use crate::train::TrainingData;
+
+/// A split as training batches: by max-tokens from length buckets, shuffled by seed and epoch.
+pub struct TranslationData {
+    dataset: ParallelDataset,
+    lengths: (Vec<usize>, Vec<usize>),
+    limits: Limits,
+    seed: u64,
+    device: Device,
+}
+
+/// The limits of batches of a model under `max_tokens`.
+fn limits(config: &Config, max_tokens: usize) -> Limits {
+    Limits {
+        max_tokens: Some(max_tokens),
+        max_length: usize::try_from(config.model.max_positions).ok(),
+        skip_too_long: config.training.skip_too_long,
+        ..Limits::default()
+    }
+}
+
+impl TranslationData {
+    /// Take `dataset` in batches of `max_tokens`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Content`] for an empty split and for a sentence that fits no batch, unless
+    /// `training.skip_too_long`.
+    pub fn new(dataset: ParallelDataset, config: &Config, max_tokens: usize, device: Device) -> Result<TranslationData> {
+        let TrainingConfig { seed, .. } = config.training;
+        let lengths = (dataset.source_lengths(), dataset.target_lengths());
+        let limits = limits(config, max_tokens);
+        let data = TranslationData { dataset, lengths, limits, seed, device };
+        let skipped = if limits.skip_too_long { data.limits.too_long(&data.lengths.0, &data.lengths.1).len() } else { 0 };
+        if skipped > 0 {
+            progress::note(format!("{skipped} of {} sentence pairs are too long and left out", data.dataset.len()));
+        }
+        if data.epoch(1)?.is_empty() {
+            return Err(crate::Error::content(
+                data.dataset.source.prefix().display().to_string(),
+                "at least one sentence pair to train on",
+                format!("{} pairs, {skipped} of them too long", data.dataset.len()),
+                "check what `nmt preprocess` was given",
+            ));
+        }
+        Ok(data)
+    }
+
+    /// The dataset.
+    pub fn dataset(&self) -> &ParallelDataset {
+        &self.dataset
+    }
+}
+
+impl TrainingData for TranslationData {
+    type Batch = TranslationBatch;
+
+    fn epoch(&self, epoch: u64) -> Result<Vec<Vec<usize>>> {
+        epoch_batches(&self.lengths.0, &self.lengths.1, &self.limits, self.seed, epoch)
+    }
+
+    fn batch(&self, indices: &[usize]) -> TranslationBatch {
+        TranslationBatch::new(&self.dataset.batch(indices), self.device)
+    }
+}

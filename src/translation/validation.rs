@@ -1,0 +1,103 @@
+//! Validation of a Transformer: loss, perplexity and BLEU of a split.
+
+use std::f64::consts::LN_2;
+
+use tch::{Device, Kind, Tensor, no_grad};
+
+use crate::config::Config;
+use crate::data::{Dictionary, Limits, ParallelDataset, batch_by_size, ordered_indices};
+use crate::decode::{SearchConfig, translate_all};
+use crate::error::Result;
+use crate::model::{Transformer, TranslationBatch};
+use crate::score::{Options, Tokenizer, score};
+use crate::task::{Mode, Task};
+use crate::text::join_subwords;
+use crate::train::Validation;
+
+/// A split that is validated on again and again.
+pub struct Validator {
+    dataset: ParallelDataset,
+    batches: Vec<Vec<usize>>,
+    sources: Vec<Vec<i64>>,
+    references: Vec<String>,
+    search: SearchConfig,
+    bleu: bool,
+    max_tokens: usize,
+    compute: Kind,
+    device: Device,
+}
+
+impl Validator {
+    /// Take `dataset`; sentences that are too long for the model or for a batch are left out of the loss and of BLEU.
+    pub fn new(dataset: ParallelDataset, config: &Config, device: Device) -> Result<Validator> {
+        let max_tokens = config.training.max_tokens;
+        let limits = Limits {
+            max_tokens: Some(max_tokens),
+            max_length: usize::try_from(config.model.max_positions).ok(),
+            skip_too_long: true,
+            required_batch_size_multiple: 1,
+            ..Limits::default()
+        };
+        let (source, target) = (dataset.source_lengths(), dataset.target_lengths());
+        let order = ordered_indices(&source, &target);
+        let batches = batch_by_size(&order, &source, &target, &limits)?;
+        let mut kept: Vec<usize> = batches.concat();
+        kept.sort_unstable();
+        let sources = kept.iter().map(|&i| dataset.source.get(i)).collect();
+        let references = kept.iter().map(|&i| words(&dataset.target_dictionary, &dataset.target.get(i))).collect();
+        let search = SearchConfig { beam: config.validation.beam, ..config.search.clone() };
+        let compute = config.training.compute.kind();
+        Ok(Validator { dataset, batches, sources, references, search, bleu: config.validation.bleu, max_tokens, compute, device })
+    }
+
+    /// Validate θ.
+    pub fn validate(&self, model: &Transformer, theta: &Tensor) -> Result<Validation> {
+        let (mut loss, mut nll, mut tokens) = (0.0, 0.0, 0);
+        no_grad(|| {
+            for indices in &self.batches {
+                let batch = TranslationBatch::new(&self.dataset.batch(indices), self.device);
+                let found = model.loss(theta, &batch, Mode::evaluate(self.compute));
+                loss += found.sum.double_value(&[]);
+                nll += found.nll.double_value(&[]);
+                tokens += found.count;
+            }
+        });
+        let bits = |sum: f64| sum / tokens.max(1) as f64 / LN_2;
+        let bleu = match self.bleu && !self.sources.is_empty() {
+            true => Some(self.bleu(model, theta)?),
+            false => None,
+        };
+        Ok(Validation { loss: bits(loss), nll_loss: bits(nll), perplexity: bits(nll).exp2(), bleu })
+    }
+
+    fn bleu(&self, model: &Transformer, theta: &Tensor) -> Result<f64> {
+        let found = translate_all(
+            model,
+            theta,
+            &self.sources,
+            &self.search,
+            self.max_tokens,
+            self.compute,
+            self.device,
+            |_| {},
+        )?;
+        let hypotheses: Vec<String> = found
+            .iter()
+            .map(|best| best.first().map_or(String::new(), |best| words(&self.dataset.target_dictionary, &best.tokens)))
+            .collect();
+        tokenised_bleu(&hypotheses, &self.references)
+    }
+}
+
+/// The words of target ids, subwords joined.
+fn words(dictionary: &Dictionary, ids: &[i64]) -> String {
+    join_subwords(&dictionary.decode(ids))
+}
+
+/// BLEU of text that is tokenised already (sacrebleu's tokenizer `none`).
+pub fn tokenised_bleu(hypotheses: &[String], references: &[String]) -> Result<f64> {
+    let mut options = Options::bleu_only();
+    options.bleu.tokenize = Tokenizer::None;
+    let scores = score(hypotheses, &[references.to_vec()], &options)?;
+    Ok(scores.bleu.map_or(0.0, |bleu| bleu.score))
+}
