@@ -1,1 +1,3 @@
 //! Raw text to tokens and back: Moses tokenisation, cleaning, byte-pair encoding.
+
+pub mod moses;
