@@ -9,6 +9,7 @@ mod dictionary;
 mod folder;
 mod indexed;
 mod parallel;
+mod preprocess;
 
 pub use batching::{Limits, batch_by_size, epoch_batches, ordered_indices};
 pub use collate::{Batch, collate};
@@ -16,3 +17,7 @@ pub use dictionary::{BOS, Dictionary, DictionaryLimits, EOS, PAD, UNK, words};
 pub use folder::{DataFolder, dictionary_path};
 pub use indexed::{Dtype, IndexedDataset, IndexedWriter};
 pub use parallel::ParallelDataset;
+pub use preprocess::{
+    Bpe, DictionaryOptions, DictionaryReport, DroppedPairs, PreprocessOptions, PreprocessReport, SideReport,
+    SplitReport, preprocess,
+};

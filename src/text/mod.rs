@@ -1,1 +1,20 @@
 //! Raw text to tokens and back: Moses tokenisation, cleaning, byte-pair encoding.
+
+mod clean;
+mod corpus;
+mod learn_bpe;
+pub mod moses;
+mod pipeline;
+mod subword;
+
+pub use clean::{LengthFilter, Misfit};
+pub use corpus::{LineReader, PairReader, find_text};
+pub use learn_bpe::learn_merges;
+pub use pipeline::{MosesVersion, TextPipeline, TextSettings, Tokenization};
+pub use subword::{Subword, blank_separated, join_subwords};
+
+/// The file of a data or model folder that says how its text was made: the `text` object holds the
+/// [`TextSettings`].
+pub const SETTINGS_FILE: &str = "preprocess.json";
+/// The file of a data or model folder that holds the byte-pair encoding, where there is one.
+pub const SUBWORD_FILE: &str = "tokenizer.json";

@@ -1,0 +1,164 @@
+//! `nmt preprocess`: raw text to a binarised dataset.
+
+use std::path::PathBuf;
+
+use nmt::data::{Bpe, DictionaryOptions, PreprocessOptions, preprocess};
+use nmt::text::{LengthFilter, MosesVersion, TextSettings, Tokenization};
+
+/// Make a dataset from raw text: tokenise, clean, cut into pieces, number, binarise.
+///
+/// A PREFIX stands for two files, PREFIX.SRC and PREFIX.TGT (or PREFIX.SRC.gz and PREFIX.TGT.gz) with a sentence a
+/// line. DIR gets what fairseq-preprocess writes, and tokenizer.json and preprocess.json, with which `nmt translate`
+/// treats raw text in the same way. What became of the text is printed as a table.
+#[derive(Debug, clap::Args)]
+pub struct PreprocessArgs {
+    /// The language translated from: what the names of its files end with
+    #[arg(long, value_name = "SRC")]
+    source_lang: String,
+    /// The language translated into
+    #[arg(long, value_name = "TGT")]
+    target_lang: String,
+    /// The training text; may be absent when dictionaries are given
+    #[arg(long, value_name = "PREFIX")]
+    train: Option<PathBuf>,
+    /// The validation text
+    #[arg(long, value_name = "PREFIX")]
+    valid: Option<PathBuf>,
+    /// A test text; may be given several times. The split is called NAME, or test, test1, test2 … in turn
+    #[arg(long, value_name = "[NAME=]PREFIX")]
+    test: Vec<String>,
+    /// The folder to make
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Replace the dataset in DIR
+    #[arg(long)]
+    overwrite: bool,
+    /// How lines are cut into words
+    #[arg(long, value_enum, default_value = "moses", help_heading = "Text")]
+    tokenizer: Tokenization,
+    /// Lower-case the words after tokenising, as for IWSLT'14
+    #[arg(long, help_heading = "Text")]
+    lowercase: bool,
+    /// Lower-case the raw text before everything else, as for Multi30k
+    #[arg(long, conflicts_with = "lowercase", help_heading = "Text")]
+    lowercase_first: bool,
+    /// Normalise punctuation before tokenising, as Moses' normalize-punctuation.perl
+    #[arg(long, help_heading = "Text")]
+    normalize: bool,
+    /// The edition of the Moses scripts: that of December 2017 leaves the full stop on numbers and abbreviations that
+    /// end a line, and is what Multi30k's files were made with
+    #[arg(long, value_enum, default_value = "current", help_heading = "Text")]
+    moses_version: MosesVersion,
+    /// Write a hyphen between letters as @-@
+    #[arg(long, help_heading = "Text")]
+    aggressive_hyphens: bool,
+    /// Do not write & | < > ' " [ ] as &amp; and so on
+    #[arg(long, help_heading = "Text")]
+    no_escape: bool,
+    /// Learn a byte-pair encoding of N merges from both sides of the training text together
+    #[arg(long, value_name = "N", help_heading = "Pieces")]
+    bpe_merges: Option<usize>,
+    /// Take a finished byte-pair encoding: a tokenizer.json, or the codes of subword-nmt
+    #[arg(long, value_name = "FILE", conflicts_with = "bpe_merges", help_heading = "Pieces")]
+    bpe: Option<PathBuf>,
+    /// Leave training pairs out of which a side has fewer than N words; like the next two, counted after tokenising,
+    /// as Moses' clean-corpus-n.perl does
+    #[arg(long, value_name = "N", help_heading = "Cleaning")]
+    min_length: Option<usize>,
+    /// Leave training pairs out of which a side has more than N words
+    #[arg(long, value_name = "N", help_heading = "Cleaning")]
+    max_length: Option<usize>,
+    /// Leave training pairs out of which a side has more than RATIO times the words of the other
+    #[arg(long, value_name = "RATIO", value_parser = ratio, help_heading = "Cleaning")]
+    max_ratio: Option<f64>,
+    /// Make one dictionary for both languages
+    #[arg(long, help_heading = "Dictionaries")]
+    joined_dictionary: bool,
+    /// Take a finished dictionary for the source
+    #[arg(long, value_name = "FILE", help_heading = "Dictionaries")]
+    source_dictionary: Option<PathBuf>,
+    /// Take a finished dictionary for the target
+    #[arg(long, value_name = "FILE", help_heading = "Dictionaries")]
+    target_dictionary: Option<PathBuf>,
+    /// Leave words out that the training text has fewer than N times (fairseq's --thresholdsrc)
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Dictionaries")]
+    threshold_source: u64,
+    /// The same for the target
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Dictionaries")]
+    threshold_target: u64,
+    /// Keep at most N entries, the four specials included (fairseq's --nwordssrc)
+    #[arg(long, value_name = "N", help_heading = "Dictionaries")]
+    words_source: Option<usize>,
+    /// The same for the target
+    #[arg(long, value_name = "N", help_heading = "Dictionaries")]
+    words_target: Option<usize>,
+    /// Fill a dictionary up to a multiple of N entries
+    #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Dictionaries")]
+    padding_factor: usize,
+    /// How many threads work; all cores unless given. The output does not depend on it
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl PreprocessArgs {
+    /// Make the dataset; the table goes to standard output.
+    pub fn run(&self) -> nmt::Result<()> {
+        println!("{}", preprocess(&self.options())?);
+        Ok(())
+    }
+
+    fn options(&self) -> PreprocessOptions {
+        let dictionary =
+            |file: &Option<PathBuf>, threshold, words| DictionaryOptions { file: file.clone(), threshold, words };
+        PreprocessOptions {
+            source_language: self.source_lang.clone(),
+            target_language: self.target_lang.clone(),
+            train: self.train.clone(),
+            valid: self.valid.clone(),
+            tests: name_tests(&self.test),
+            text: TextSettings {
+                tokenizer: self.tokenizer,
+                lowercase: self.lowercase,
+                lowercase_first: self.lowercase_first,
+                normalize: self.normalize,
+                moses_version: self.moses_version,
+                aggressive_hyphens: self.aggressive_hyphens,
+                no_escape: self.no_escape,
+            },
+            bpe: match (self.bpe_merges, &self.bpe) {
+                (Some(merges), _) => Bpe::Merges(merges),
+                (None, Some(path)) => Bpe::File(path.clone()),
+                (None, None) => Bpe::None,
+            },
+            lengths: LengthFilter { min: self.min_length, max: self.max_length, ratio: self.max_ratio },
+            joined_dictionary: self.joined_dictionary,
+            source_dictionary: dictionary(&self.source_dictionary, self.threshold_source, self.words_source),
+            target_dictionary: dictionary(&self.target_dictionary, self.threshold_target, self.words_target),
+            padding_factor: self.padding_factor,
+            output: self.output.clone(),
+            overwrite: self.overwrite,
+            threads: self.threads,
+        }
+    }
+}
+
+/// The test texts with the names of their splits: those of `NAME=PREFIX`, then fairseq's numbering.
+fn name_tests(tests: &[String]) -> Vec<(String, PathBuf)> {
+    let mut unnamed = 0;
+    let mut named = |test: &String| match test.split_once('=') {
+        Some((name, prefix)) if !name.contains(['/', '\\']) => (name.to_string(), PathBuf::from(prefix)),
+        _ => {
+            let name = if unnamed == 0 { "test".to_string() } else { format!("test{unnamed}") };
+            unnamed += 1;
+            (name, PathBuf::from(test))
+        }
+    };
+    tests.iter().map(&mut named).collect()
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(ratio) if ratio >= 1.0 => Ok(ratio),
+        _ => Err("expected a number from 1, such as 1.5".to_string()),
+    }
+}

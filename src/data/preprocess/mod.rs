@@ -1,0 +1,323 @@
+//! Raw text to a binarised dataset: tokenise, clean, learn or take a byte-pair encoding, make dictionaries, binarise.
+//!
+//! The text is read once. Its words go to temporary files inside the unfinished output folder and their counts stay in
+//! memory; merges and dictionaries are made from the counts, and the temporary files become `.bin` and `.idx`. Memory
+//! grows with the number of distinct words, and by four bytes a sentence, but not with the text.
+
+mod in_order;
+mod options;
+mod output;
+mod report;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+pub use options::{Bpe, DictionaryOptions, PreprocessOptions};
+pub use report::{DictionaryReport, DroppedPairs, PreprocessReport, SideReport, SplitReport};
+
+use super::{Dictionary, DictionaryLimits, IndexedWriter, UNK, dictionary_path, words};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::progress::Progress;
+use crate::text::{
+    LengthFilter, LineReader, Misfit, PairReader, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, blank_separated,
+};
+use in_order::in_order;
+use options::SplitFiles;
+use output::OutputFolder;
+
+/// Lines that a thread works on at a time.
+const LINES: usize = 1000;
+
+type Counts = HashMap<String, u64>;
+
+/// Make a dataset: `dict.LANG.txt`, `SPLIT.SRC-TGT.LANG.bin` and `.idx` as fairseq-preprocess writes them,
+/// `tokenizer.json` where there is a byte-pair encoding, and `preprocess.json` with the settings and the report, from
+/// which [`TextPipeline::load`] takes up the way of the text again.
+///
+/// The output depends on the text and the options only, and appears whole or not at all.
+///
+/// # Errors
+/// [`Error::Usage`] for options that do not fit together, texts that are missing and a folder that may not be replaced;
+/// [`Error::Content`] for a text that is not UTF-8, is empty or does not have two sides of the same length.
+pub fn preprocess(options: &PreprocessOptions) -> Result<PreprocessReport> {
+    let splits = options.splits()?;
+    let [source, target] = options.languages();
+    let pipelines = [TextPipeline::new(source, &options.text)?, TextPipeline::new(target, &options.text)?];
+    let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+    let output = OutputFolder::create(&options.output, options.overwrite)?;
+    let spool = output.path().join("words");
+    fs::create_dir(&spool).map_err(Error::io("create the folder", &spool))?;
+
+    let mut counts = [Counts::new(), Counts::new()];
+    let mut reports = Vec::new();
+    for split in &splits {
+        let filter = if split.train { options.lengths } else { LengthFilter::default() };
+        let stage = TextToWords { split, pipelines: &pipelines, filter, spool: &spool, threads };
+        reports.push(stage.run(&mut counts)?);
+    }
+
+    let subword = match &options.bpe {
+        Bpe::None => None,
+        Bpe::Merges(merges) => Some(learn(&counts, *merges)?),
+        Bpe::File(path) => Some(Subword::read(path)?),
+    };
+    let dictionaries = dictionaries(options, &counts, subword.as_ref())?;
+    drop(counts);
+
+    for report in &mut reports {
+        for (side, dictionary) in report.sides.iter_mut().zip(&dictionaries) {
+            let prefix = output.path().join(format!("{}.{source}-{target}.{}", report.split, side.language));
+            let title = format!("binarise {}.{}", report.split, side.language);
+            let stage = WordsToIds { subword: subword.as_ref(), dictionary, threads };
+            let path = spooled(&spool, &report.split, &side.language);
+            (side.tokens, side.unknown) = stage.run(&path, &prefix, Progress::new(title, Some(report.kept)))?;
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    fs::remove_dir(&spool).map_err(Error::io("remove", &spool))?;
+
+    for (language, dictionary) in options.languages().into_iter().zip(&dictionaries) {
+        dictionary.save(&dictionary_path(output.path(), language))?;
+    }
+    if let Some(subword) = &subword {
+        subword.save(&output.path().join(SUBWORD_FILE))?;
+    }
+    let entry = |language: &str, dictionary: &Dictionary| DictionaryReport {
+        language: language.to_string(),
+        size: dictionary.len(),
+        hash: dictionary.hash(),
+    };
+    let report = PreprocessReport {
+        dictionaries: [entry(source, &dictionaries[0]), entry(target, &dictionaries[1])],
+        bpe_merges: subword.as_ref().map(Subword::merges),
+        splits: reports,
+    };
+    save_settings(&output.path().join(SETTINGS_FILE), options, &report)?;
+    output.finish()?;
+    Ok(report)
+}
+
+/// What `preprocess.json` holds.
+#[derive(Serialize)]
+struct SettingsFile<'a> {
+    program: &'static str,
+    #[serde(flatten)]
+    options: &'a PreprocessOptions,
+    report: &'a PreprocessReport,
+}
+
+fn save_settings(path: &Path, options: &PreprocessOptions, report: &PreprocessReport) -> Result<()> {
+    let file = SettingsFile { program: concat!("nmt ", env!("CARGO_PKG_VERSION")), options, report };
+    let mut json = serde_json::to_string_pretty(&file).map_err(|error| {
+        Error::content(path.display().to_string(), "settings that JSON can hold", error.to_string(), "")
+    })?;
+    json.push('\n');
+    files::write_whole(path, json.as_bytes())
+}
+
+/// Where the words of a split wait to be binarised.
+fn spooled(spool: &Path, split: &str, language: &str) -> PathBuf {
+    spool.join(format!("{split}.{language}.txt"))
+}
+
+/// Raw text to words: tokenise, leave out what does not fit, count the words of the training text.
+struct TextToWords<'a> {
+    split: &'a SplitFiles,
+    pipelines: &'a [TextPipeline; 2],
+    filter: LengthFilter,
+    spool: &'a Path,
+    threads: usize,
+}
+
+/// The words of some lines.
+#[derive(Default)]
+struct WordLines {
+    read: u64,
+    kept: u64,
+    misfits: Vec<Misfit>,
+    /// Lines that end at `\n`, of source and target.
+    text: [String; 2],
+    counts: [Counts; 2],
+}
+
+impl TextToWords<'_> {
+    fn run(&self, counts: &mut [Counts; 2]) -> Result<SplitReport> {
+        let languages = self.pipelines.each_ref().map(TextPipeline::language);
+        let side = |language: &str| SideReport { language: language.to_string(), tokens: 0, unknown: 0 };
+        let mut report = SplitReport {
+            split: self.split.name.clone(),
+            read: 0,
+            kept: 0,
+            dropped: DroppedPairs::default(),
+            sides: languages.map(side),
+        };
+        let paths = languages.map(|language| spooled(self.spool, &self.split.name, language));
+        let create = |path: &PathBuf| File::create(path).map(BufWriter::new).map_err(Error::io("write", path));
+        let mut writers = [create(&paths[0])?, create(&paths[1])?];
+        let mut progress = Progress::new(format!("tokenise {}", self.split.name), None);
+        let mut reader = PairReader::open(&self.split.source, &self.split.target)?;
+        let next = || reader.read_pairs(LINES).map(|pairs| (!pairs.is_empty()).then_some(pairs));
+        let take = |lines: WordLines| {
+            progress.add(lines.read);
+            report.read += lines.read;
+            report.kept += lines.kept;
+            lines.misfits.into_iter().for_each(|misfit| report.dropped.add(misfit));
+            for ((writer, path), text) in writers.iter_mut().zip(&paths).zip(&lines.text) {
+                writer.write_all(text.as_bytes()).map_err(Error::io("write", path))?;
+            }
+            for (all, some) in counts.iter_mut().zip(lines.counts) {
+                some.into_iter().for_each(|(word, count)| *all.entry(word).or_default() += count);
+            }
+            Ok(())
+        };
+        in_order(self.threads, next, |pairs| self.work(&pairs), take)?;
+        for (writer, path) in writers.iter_mut().zip(&paths) {
+            writer.flush().map_err(Error::io("write", path))?;
+        }
+        if report.kept == 0 {
+            return Err(Error::content(
+                format!("{} and {}", self.split.source.display(), self.split.target.display()),
+                "sentence pairs that pass the limits on lengths",
+                format!("none among {}", report.read),
+                "widen --min-length, --max-length and --max-ratio",
+            ));
+        }
+        Ok(report)
+    }
+
+    fn work(&self, pairs: &[(String, String)]) -> WordLines {
+        let mut done = WordLines::default();
+        for (source, target) in pairs {
+            done.read += 1;
+            let lines = [self.pipelines[0].apply(source), self.pipelines[1].apply(target)];
+            let [source_words, target_words] = lines.each_ref().map(|line| words(line).count());
+            if let Some(misfit) = self.filter.misfit(source_words, target_words) {
+                done.misfits.push(misfit);
+                continue;
+            }
+            done.kept += 1;
+            for ((line, text), counts) in lines.iter().zip(&mut done.text).zip(&mut done.counts) {
+                text.push_str(line);
+                text.push('\n');
+                if self.split.train {
+                    count_words(blank_separated(line), 1, counts);
+                }
+            }
+        }
+        done
+    }
+}
+
+fn count_words<'a>(words: impl Iterator<Item = &'a str>, times: u64, counts: &mut Counts) {
+    for word in words {
+        match counts.get_mut(word) {
+            Some(count) => *count += times,
+            None => {
+                counts.insert(word.to_string(), times);
+            }
+        }
+    }
+}
+
+/// The counts of both sides together.
+fn both(counts: &[Counts; 2]) -> Counts {
+    let mut all = counts[0].clone();
+    counts[1].iter().for_each(|(word, count)| *all.entry(word.clone()).or_default() += count);
+    all
+}
+
+fn learn(counts: &[Counts; 2], merges: usize) -> Result<Subword> {
+    let _progress = Progress::new(format!("learn {merges} merges"), None);
+    Subword::learn(&both(counts), merges)
+}
+
+/// The dictionaries of source and target.
+fn dictionaries(
+    options: &PreprocessOptions,
+    counts: &[Counts; 2],
+    subword: Option<&Subword>,
+) -> Result<[Dictionary; 2]> {
+    let one = |dictionary: &DictionaryOptions, counts: &Counts| match &dictionary.file {
+        Some(path) => Dictionary::load(path),
+        None => {
+            let limits = DictionaryLimits {
+                threshold: dictionary.threshold,
+                words: dictionary.words,
+                padding_factor: options.padding_factor,
+            };
+            Ok(Dictionary::from_counts(&piece_counts(counts, subword), &limits))
+        }
+    };
+    let (source, target) = (&options.source_dictionary, &options.target_dictionary);
+    if options.joined_dictionary {
+        let given = if target.file.is_some() { target } else { source };
+        let dictionary = one(given, &both(counts))?;
+        return Ok([dictionary.clone(), dictionary]);
+    }
+    Ok([one(source, &counts[0])?, one(target, &counts[1])?])
+}
+
+/// How often the pieces occur that words so frequent consist of. A word here may hold white space other than blanks,
+/// at which a dictionary separates.
+fn piece_counts(counts: &Counts, subword: Option<&Subword>) -> Counts {
+    let mut pieces = Counts::new();
+    for (word, &count) in counts {
+        match subword {
+            Some(subword) => count_words(words(&subword.segment(word)), count, &mut pieces),
+            None => count_words(words(word), count, &mut pieces),
+        }
+    }
+    pieces
+}
+
+/// Words to ids: cut into pieces, look up, write.
+struct WordsToIds<'a> {
+    subword: Option<&'a Subword>,
+    dictionary: &'a Dictionary,
+    threads: usize,
+}
+
+impl WordsToIds<'_> {
+    /// Binarise the lines of `path`; the numbers of tokens and of unknown ones.
+    fn run(&self, path: &Path, prefix: &Path, mut progress: Progress) -> Result<(u64, u64)> {
+        let mut reader = LineReader::open(path)?;
+        let mut writer = IndexedWriter::create(prefix, self.dictionary.len())?;
+        let (mut tokens, mut unknown) = (0, 0);
+        let next = || {
+            let mut lines = Vec::new();
+            while lines.len() < LINES
+                && let Some(line) = reader.read_line()?
+            {
+                lines.push(line.to_string());
+            }
+            Ok((!lines.is_empty()).then_some(lines))
+        };
+        let work = |lines: Vec<String>| lines.iter().map(|line| self.encode(line)).collect::<Vec<_>>();
+        let take = |sentences: Vec<(Vec<i64>, u64)>| {
+            progress.add(sentences.len() as u64);
+            for (ids, unknown_ids) in sentences {
+                tokens += ids.len() as u64;
+                unknown += unknown_ids;
+                writer.push(&ids)?;
+            }
+            Ok(())
+        };
+        in_order(self.threads, next, work, take)?;
+        writer.finish()?;
+        Ok((tokens, unknown))
+    }
+
+    /// The ids of a line and how many of its words are unknown; a literal `<unk>` is not, as fairseq counts.
+    fn encode(&self, line: &str) -> (Vec<i64>, u64) {
+        let segmented = self.subword.map(|subword| subword.segment(line));
+        let line = segmented.as_deref().unwrap_or(line);
+        let unknown = words(line).filter(|word| self.dictionary.index(word) == UNK && *word != "<unk>").count();
+        (self.dictionary.encode(line), unknown as u64)
+    }
+}

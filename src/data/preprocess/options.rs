@@ -1,0 +1,179 @@
+//! What to make a dataset from, and how.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::text::{LengthFilter, TextSettings, find_text};
+
+/// What [`preprocess`](super::preprocess) is asked for.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct PreprocessOptions {
+    /// The language translated from, a code such as `de`.
+    pub source_language: String,
+    /// The language translated into.
+    pub target_language: String,
+    /// The training text: a path without `.LANG` and `.gz`. Not needed when both dictionaries are given.
+    pub train: Option<PathBuf>,
+    /// The validation text.
+    pub valid: Option<PathBuf>,
+    /// The test texts, each with the name of its split (`test`, `test1` …).
+    pub tests: Vec<(String, PathBuf)>,
+    /// How raw text becomes words.
+    pub text: TextSettings,
+    /// How words become pieces.
+    pub bpe: Bpe,
+    /// Which pairs of the training text are kept; counted in words, before they become pieces.
+    pub lengths: LengthFilter,
+    /// One dictionary for both languages, made of both or given with one of the two.
+    pub joined_dictionary: bool,
+    /// The dictionary of the source language, or of both when they are joined.
+    pub source_dictionary: DictionaryOptions,
+    /// The dictionary of the target language.
+    pub target_dictionary: DictionaryOptions,
+    /// The size of a dictionary that is made becomes a multiple of this.
+    pub padding_factor: usize,
+    /// The folder to make.
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Replace a dataset that stands there.
+    #[serde(skip)]
+    pub overwrite: bool,
+    /// How many threads work; all cores when not given. The output does not depend on it.
+    #[serde(skip)]
+    pub threads: Option<usize>,
+}
+
+/// How words become pieces.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bpe {
+    /// They stay whole.
+    #[default]
+    None,
+    /// Learn this many merges from both sides of the training text together.
+    Merges(usize),
+    /// Take the encoding of a `tokenizer.json` or of a `codes` file of subword-nmt.
+    File(PathBuf),
+}
+
+/// Where a dictionary comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct DictionaryOptions {
+    /// Take this one instead of making one; the limits do not matter then.
+    pub file: Option<PathBuf>,
+    /// Words seen less often than this in the training text are left out.
+    pub threshold: u64,
+    /// The greatest number of entries, the four specials included.
+    pub words: Option<usize>,
+}
+
+/// The two files of a split.
+pub(super) struct SplitFiles {
+    pub name: String,
+    pub source: PathBuf,
+    pub target: PathBuf,
+    /// Whether this is the training text.
+    pub train: bool,
+}
+
+impl PreprocessOptions {
+    /// Source and target.
+    pub(super) fn languages(&self) -> [&str; 2] {
+        [&self.source_language, &self.target_language]
+    }
+
+    /// The splits, once everything that can be checked without reading them is in order.
+    pub(super) fn splits(&self) -> Result<Vec<SplitFiles>> {
+        self.check_languages()?;
+        self.check_dictionaries()?;
+        let mut splits: Vec<SplitFiles> = Vec::new();
+        let first = self.train.iter().map(|prefix| ("train", prefix)).chain(self.valid.iter().map(|p| ("valid", p)));
+        for (name, prefix) in first.chain(self.tests.iter().map(|(name, prefix)| (name.as_str(), prefix))) {
+            check_name(name)?;
+            if splits.iter().any(|split| split.name == name) {
+                return Err(Error::usage(
+                    format!("expected splits of different names, found {name:?} twice"),
+                    "name them with --test NAME=PREFIX",
+                ));
+            }
+            splits.push(self.files(name, prefix)?);
+        }
+        if splits.is_empty() {
+            return Err(Error::usage("expected a text to binarise, found none", "give --train, --valid or --test"));
+        }
+        Ok(splits)
+    }
+
+    fn files(&self, name: &str, prefix: &Path) -> Result<SplitFiles> {
+        let [source, target] = self.languages();
+        Ok(SplitFiles {
+            name: name.to_string(),
+            source: find_text(prefix, source)?,
+            target: find_text(prefix, target)?,
+            train: name == "train",
+        })
+    }
+
+    fn check_languages(&self) -> Result<()> {
+        for language in self.languages() {
+            if language.is_empty() || !language.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
+                return Err(Error::usage(
+                    format!("expected a language code of letters and digits, found {language:?}"),
+                    "give what the file names end with, such as de for train.de",
+                ));
+            }
+        }
+        if self.source_language == self.target_language {
+            return Err(Error::usage(
+                format!("expected two languages, found {:?} twice", self.source_language),
+                "give --source-lang and --target-lang",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_dictionaries(&self) -> Result<()> {
+        let given = [&self.source_dictionary, &self.target_dictionary].map(|dictionary| dictionary.file.is_some());
+        if self.joined_dictionary && given == [true, true] {
+            return Err(Error::usage(
+                "expected one dictionary with --joined-dictionary, found two",
+                "give either --source-dictionary or --target-dictionary",
+            ));
+        }
+        let limits = |dictionary: &DictionaryOptions| (dictionary.threshold, dictionary.words);
+        let (source, target) = (limits(&self.source_dictionary), limits(&self.target_dictionary));
+        if self.joined_dictionary && target != (0, None) && target != source {
+            return Err(Error::usage(
+                "expected one set of limits with --joined-dictionary, found two",
+                "give --threshold-source and --words-source, which hold for both languages then",
+            ));
+        }
+        let known = if self.joined_dictionary { given != [false, false] } else { given == [true, true] };
+        if self.train.is_none() && !known {
+            return Err(Error::usage(
+                "expected a training text to make the dictionaries of, found none",
+                "give --train, or finished dictionaries with --source-dictionary and --target-dictionary",
+            ));
+        }
+        if self.train.is_none() && matches!(self.bpe, Bpe::Merges(_)) {
+            return Err(Error::usage(
+                "expected a training text to learn merges from, found none",
+                "give --train, or the finished merges with --bpe FILE",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A split's name becomes the first part of file names.
+fn check_name(name: &str) -> Result<()> {
+    if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
+        return Ok(());
+    }
+    Err(Error::usage(
+        format!("expected a split's name of letters, digits, _ and -, found {name:?}"),
+        "name it with --test NAME=PREFIX",
+    ))
+}

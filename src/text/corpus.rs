@@ -1,0 +1,149 @@
+//! What are the lines of a text file, and which belong together? Plain or gzip-compressed UTF-8, line by line.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::error::{Error, Result};
+
+/// The text of a language: `PREFIX.LANG`, or `PREFIX.LANG.gz` where that is not there.
+///
+/// # Errors
+/// [`Error::Usage`] that names both.
+pub fn find_text(prefix: &Path, language: &str) -> Result<PathBuf> {
+    let with = |extension: String| {
+        let mut name = prefix.as_os_str().to_os_string();
+        name.push(extension);
+        PathBuf::from(name)
+    };
+    let (plain, compressed) = (with(format!(".{language}")), with(format!(".{language}.gz")));
+    if plain.is_file() {
+        Ok(plain)
+    } else if compressed.is_file() {
+        Ok(compressed)
+    } else {
+        Err(Error::usage(
+            format!("expected {} or {}, found neither", plain.display(), compressed.display()),
+            format!("give the path without .{language}, and check the language code"),
+        ))
+    }
+}
+
+/// Reads a file line by line. Lines end at `\n` only; a file whose name ends in `.gz` is decompressed.
+pub struct LineReader {
+    path: PathBuf,
+    reader: Box<dyn BufRead>,
+    compressed: bool,
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
+impl LineReader {
+    /// Open `path`.
+    pub fn open(path: &Path) -> Result<LineReader> {
+        let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(Error::io("read", path))?);
+        let compressed = path.extension().is_some_and(|extension| extension == "gz");
+        let reader: Box<dyn BufRead> =
+            if compressed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) };
+        Ok(LineReader { path: path.to_path_buf(), reader, compressed, bytes: Vec::new(), lines: 0 })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many lines were read.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    /// The next line without its `\n`; none at the end.
+    ///
+    /// # Errors
+    /// [`Error::Content`] with the line for a line that is not UTF-8 and for a damaged archive.
+    pub fn read_line(&mut self) -> Result<Option<&str>> {
+        if !self.advance()? {
+            return Ok(None);
+        }
+        let line = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
+        std::str::from_utf8(line).map(Some).map_err(|error| {
+            let byte = line.get(error.valid_up_to()).copied().unwrap_or_default();
+            Error::content(
+                format!("{}:{}", self.path.display(), self.lines),
+                "UTF-8 text",
+                format!("a byte 0x{byte:02x} that is not"),
+                "convert the file to UTF-8",
+            )
+        })
+    }
+
+    /// Read the bytes of the next line; whether there was one.
+    fn advance(&mut self) -> Result<bool> {
+        self.bytes.clear();
+        let read = self.reader.read_until(b'\n', &mut self.bytes).map_err(|error| {
+            if !self.compressed || error.raw_os_error().is_some() {
+                return Error::io("read", &self.path)(error);
+            }
+            Error::content(
+                format!("{}:{}", self.path.display(), self.lines + 1),
+                "a whole gzip archive",
+                format!("{error}"),
+                "the file is cut off, damaged or not compressed: fetch it again, or rename it without .gz",
+            )
+        })?;
+        self.lines += u64::from(read > 0);
+        Ok(read > 0)
+    }
+}
+
+/// Reads two files side by side: line i of one belongs to line i of the other.
+pub struct PairReader {
+    source: LineReader,
+    target: LineReader,
+}
+
+impl PairReader {
+    /// Open both files.
+    pub fn open(source: &Path, target: &Path) -> Result<PairReader> {
+        Ok(PairReader { source: LineReader::open(source)?, target: LineReader::open(target)? })
+    }
+
+    /// The next `n` pairs; fewer at the end, none after it.
+    ///
+    /// # Errors
+    /// As [`LineReader::read_line`]; [`Error::Content`] with both numbers of lines when one file ends before the
+    /// other, and when both are empty.
+    pub fn read_pairs(&mut self, n: usize) -> Result<Vec<(String, String)>> {
+        let mut pairs = Vec::new();
+        while pairs.len() < n {
+            let source = self.source.read_line()?.map(str::to_string);
+            let target = self.target.read_line()?.map(str::to_string);
+            match (source, target) {
+                (Some(source), Some(target)) => pairs.push((source, target)),
+                (None, None) if self.source.lines == 0 => return Err(self.no_lines()),
+                (None, None) => break,
+                _ => return Err(self.different_lengths()?),
+            }
+        }
+        Ok(pairs)
+    }
+
+    fn no_lines(&self) -> Error {
+        let place = format!("{} and {}", self.source.path.display(), self.target.path.display());
+        Error::content(place, "at least one sentence a side", "empty files", "check where the text comes from")
+    }
+
+    fn different_lengths(&mut self) -> Result<Error> {
+        while self.source.advance()? {}
+        while self.target.advance()? {}
+        Ok(Error::content(
+            format!("{} and {}", self.source.path.display(), self.target.path.display()),
+            "as many lines in one file as in the other",
+            format!("{} and {} lines", self.source.lines, self.target.lines),
+            "pair the files again: line i of one has to be the translation of line i of the other",
+        ))
+    }
+}

@@ -1,0 +1,391 @@
+//! `tokenizer.perl`: raw text to tokens with one blank between them.
+//!
+//! The steps are those of the script, in its order: clean white space, set special characters apart, hide runs of full
+//! stops, then commas, apostrophes, full stops at the end of words, and escapes.
+
+use std::collections::HashMap;
+
+use regex::Regex;
+
+use super::Version;
+use super::characters::{is_alnum, is_alpha, is_lower, is_number};
+use super::prefixes::{self, Prefix};
+use crate::error::{Error, Result};
+use crate::progress;
+
+/// Regular expressions for what [`TokenizerOptions::protected_patterns`] usually has to keep in one piece: tags, e-mail
+/// addresses and URLs. They match what Moses' own file of basic protected patterns matches.
+pub const BASIC_PROTECTED_PATTERNS: &[&str] = &[
+    r"</?\S+/?>",
+    r#"<\S+( [a-zA-Z0-9]+="?[^"]")+ ?/?>"#,
+    r"<\S+( [a-zA-Z0-9]+='?[^']')+ ?/?>",
+    r"[\w.-]+@([\w-]+\.)+[a-zA-Z]{2,}",
+    r"(https?|ftp)://[^:/\s]+(/\w+)*/[\w.-]+",
+];
+
+/// Stands for each full stop of a run of them, which stays together. The cleaned text holds no control character.
+const HIDDEN_STOP: char = '\x02';
+/// Stands before and after the index of a protected piece of text.
+const PROTECTED_START: char = '\x03';
+const PROTECTED_END: char = '\x04';
+
+/// How to tokenise.
+#[derive(Debug, Clone, Default)]
+pub struct TokenizerOptions {
+    /// `-a`: a hyphen between two letters or digits becomes the token `@-@`.
+    pub aggressive_hyphens: bool,
+    /// `-no-escape`: leave `& | < > ' " [ ]` as they are instead of writing them as entities.
+    pub no_escape: bool,
+    /// Which year's script to follow.
+    pub version: Version,
+    /// `-protected`: regular expressions (syntax of the `regex` crate) of text that stays in one piece, for example
+    /// [`BASIC_PROTECTED_PATTERNS`].
+    pub protected_patterns: Vec<String>,
+}
+
+/// Splits raw text into tokens, as `tokenizer.perl -l LANGUAGE` does.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    prefixes: HashMap<String, Prefix>,
+    apostrophes: Apostrophes,
+    colon_in_words: bool,
+    aggressive_hyphens: bool,
+    no_escape: bool,
+    version: Version,
+    protected: Vec<Regex>,
+}
+
+/// Which side of an apostrophe between letters is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Apostrophes {
+    /// English: before it, `don 't`.
+    Right,
+    /// French, Italian, Irish, Catalan: after it, `l' homme`.
+    Left,
+    /// Somali: neither.
+    Joined,
+    /// Every other language: the apostrophe is a token of its own.
+    Apart,
+}
+
+impl Tokenizer {
+    /// The rules and non-breaking prefixes of a language (`de`, `en`, …). A language without a list of prefixes uses
+    /// the English one, as in the script, and a note says so.
+    ///
+    /// # Errors
+    /// A protected pattern that is not a regular expression, or is empty.
+    pub fn new(language: &str, options: &TokenizerOptions) -> Result<Tokenizer> {
+        let prefixes = prefixes::of_language(language).unwrap_or_else(|| {
+            progress::note(format!("no list of abbreviations for the language {language:?}: using the English one"));
+            prefixes::of_language("en").unwrap_or_default()
+        });
+        let protected = options.protected_patterns.iter().map(|pattern| {
+            Regex::new(pattern).map_err(|error| {
+                Error::usage(
+                    format!("protected pattern {pattern:?}: expected a regular expression, found: {error}"),
+                    "correct the pattern; look-around and back-references are not available",
+                )
+            })
+        });
+        Ok(Tokenizer {
+            prefixes,
+            apostrophes: match language {
+                "en" => Apostrophes::Right,
+                "fr" | "it" | "ga" | "ca" => Apostrophes::Left,
+                "so" => Apostrophes::Joined,
+                _ => Apostrophes::Apart,
+            },
+            colon_in_words: matches!(language, "fi" | "sv"),
+            aggressive_hyphens: options.aggressive_hyphens,
+            no_escape: options.no_escape,
+            version: options.version,
+            protected: protected.collect::<Result<_>>()?,
+        })
+    }
+
+    /// The tokens of a line with one blank between them; `line` comes without its line feed. A line of white space
+    /// only comes back unchanged.
+    pub fn tokenize(&self, line: &str) -> String {
+        if line.chars().all(char::is_whitespace) {
+            return line.to_owned();
+        }
+        let (clean, protected) =
+            if self.protected.is_empty() { (clean(line), Vec::new()) } else { self.clean_and_protect(line) };
+        let mut text = self.set_apart(&clean);
+        if text.contains(',') {
+            text = commas(&text);
+        }
+        if text.contains('\'') {
+            text = self.split_apostrophes(&text);
+        }
+        let text = self.split_full_stops(&text);
+        self.restore_and_escape(&text, &protected)
+    }
+
+    /// [`clean`] with the pieces that match a protected pattern replaced by stand-ins.
+    fn clean_and_protect(&self, line: &str) -> (String, Vec<String>) {
+        let mut spaced = String::with_capacity(line.len() + 2);
+        spaced.push(' ');
+        for c in line.chars() {
+            if c.is_whitespace() {
+                if !spaced.ends_with(' ') {
+                    spaced.push(' ');
+                }
+            } else {
+                spaced.push(c);
+            }
+        }
+        if !spaced.ends_with(' ') {
+            spaced.push(' ');
+        }
+        spaced.retain(|c| c >= ' ');
+        let mut pieces: Vec<String> = Vec::new();
+        for pattern in &self.protected {
+            // each match sees only the text after the one before, as in the script; an empty match, which would
+            // never end there, protects nothing
+            let mut rest = spaced.as_str();
+            while let Some(found) = pattern.find(rest).filter(|found| !found.is_empty()) {
+                pieces.push(found.as_str().to_owned());
+                rest = &rest[found.end()..];
+            }
+        }
+        for (index, piece) in pieces.iter().enumerate() {
+            spaced = spaced.replace(piece, &format!(" {PROTECTED_START}{index}{PROTECTED_END} "));
+        }
+        let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
+        (words.join(" "), pieces)
+    }
+
+    /// Puts blanks around special characters, splits hyphens if asked to, and hides runs of full stops.
+    fn set_apart(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len() + text.len() / 4 + 8);
+        let mut chars = text.char_indices().peekable();
+        let mut previous = ' ';
+        while let Some((at, c)) = chars.next() {
+            match c {
+                ' ' | '\'' | '`' | ',' => out.push(c),
+                '-' => {
+                    let between = self.aggressive_hyphens
+                        && is_alnum(previous)
+                        && chars.peek().is_some_and(|&(_, next)| is_alnum(next));
+                    out.push_str(if between { " @-@ " } else { "-" });
+                }
+                '.' => {
+                    let run = text[at..].len() - text[at..].trim_start_matches('.').len();
+                    if run == 1 {
+                        out.push('.');
+                    } else {
+                        out.push(' ');
+                        out.push(HIDDEN_STOP);
+                        for _ in 1..run {
+                            chars.next();
+                            out.push(HIDDEN_STOP);
+                        }
+                        if chars.peek().is_some() {
+                            out.push(' ');
+                        }
+                    }
+                }
+                ':' if self.colon_in_words && chars.peek().is_some_and(|&(_, next)| is_lower(next)) => out.push(c),
+                PROTECTED_START | PROTECTED_END => out.push(c),
+                c if is_alnum(c) => out.push(c),
+                c => {
+                    out.push(' ');
+                    out.push(c);
+                    out.push(' ');
+                }
+            }
+            previous = c;
+        }
+        out
+    }
+
+    fn split_apostrophes(&self, text: &str) -> String {
+        let other = |c: char| !is_hidden(c) && !is_alpha(c);
+        let alpha = |c: char| is_hidden(c) || is_alpha(c);
+        match self.apostrophes {
+            Apostrophes::Right => {
+                let text = around_apostrophe(text, " ' ", other, other);
+                let text = around_apostrophe(&text, " ' ", |c| other(c) && !is_number(c), alpha);
+                let text = around_apostrophe(&text, " ' ", alpha, other);
+                let text = around_apostrophe(&text, " '", alpha, alpha);
+                // 1990's
+                around_apostrophe(&text, " '", is_number, |c| c == 's')
+            }
+            Apostrophes::Left | Apostrophes::Joined => {
+                let text = around_apostrophe(text, " ' ", other, other);
+                let text = around_apostrophe(&text, " ' ", other, alpha);
+                let text = around_apostrophe(&text, " ' ", alpha, other);
+                if self.apostrophes == Apostrophes::Joined {
+                    return text;
+                }
+                around_apostrophe(&text, "' ", alpha, alpha)
+            }
+            Apostrophes::Apart => text.replace('\'', " ' "),
+        }
+    }
+
+    /// Splits the full stop off the end of a word unless the word is an abbreviation, and leaves one blank between
+    /// words.
+    fn split_full_stops(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len() + 8);
+        let mut words = text.split(' ').filter(|word| !word.is_empty()).peekable();
+        while let Some(word) = words.next() {
+            if !out.is_empty() {
+                out.push(' ');
+            }
+            match word.strip_suffix('.').filter(|stem| !stem.is_empty()) {
+                Some(stem) if !self.keeps_full_stop(stem, words.peek().copied()) => {
+                    out.push_str(stem);
+                    out.push_str(" .");
+                }
+                _ => out.push_str(word),
+            }
+        }
+        if out.ends_with(".'") {
+            // the script leaves a blank at the end here
+            out.truncate(out.len() - 2);
+            out.push_str(" . ' ");
+        }
+        out
+    }
+
+    /// Whether a full stop after `stem` belongs to it; `next` is the next word of the line.
+    fn keeps_full_stop(&self, stem: &str, next: Option<&str>) -> bool {
+        if next.is_none() && self.version == Version::Current {
+            return false;
+        }
+        if stem.contains('.') && stem.contains(|c| is_hidden(c) || is_alpha(c)) {
+            return true;
+        }
+        let next = next.and_then(|word| word.chars().next());
+        if next.is_some_and(is_lower) {
+            return true;
+        }
+        match self.prefixes.get(stem) {
+            Some(Prefix::Always) => true,
+            Some(Prefix::BeforeNumber) => next.is_some_and(|c| c.is_ascii_digit()),
+            None => false,
+        }
+    }
+
+    /// Puts hidden full stops and protected pieces back and escapes what Moses reads as syntax.
+    fn restore_and_escape(&self, text: &str, protected: &[String]) -> String {
+        let mut out = String::with_capacity(text.len() + 16);
+        let mut chars = text.chars();
+        while let Some(c) = chars.next() {
+            match c {
+                HIDDEN_STOP => out.push('.'),
+                PROTECTED_START => {
+                    let index: String = chars.by_ref().take_while(|&c| c != PROTECTED_END).collect();
+                    let piece = index.parse().ok().and_then(|index: usize| protected.get(index));
+                    piece.into_iter().flat_map(|piece| piece.chars()).for_each(|c| self.push_escaped(c, &mut out));
+                }
+                c => self.push_escaped(c, &mut out),
+            }
+        }
+        if out.contains("DOTMULTI") { placeholder_words(&out) } else { out }
+    }
+
+    fn push_escaped(&self, c: char, out: &mut String) {
+        let entity = match c {
+            '&' => "&amp;",
+            '|' => "&#124;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '\'' => "&apos;",
+            '"' => "&quot;",
+            '[' => "&#91;",
+            ']' => "&#93;",
+            _ => return out.push(c),
+        };
+        if self.no_escape { out.push(c) } else { out.push_str(entity) }
+    }
+}
+
+/// Whether a character stands for what the script writes as a word of capital letters.
+fn is_hidden(c: char) -> bool {
+    matches!(c, HIDDEN_STOP | PROTECTED_START | PROTECTED_END)
+}
+
+/// Makes every run of white space one blank, none at the ends, and drops the ASCII control characters.
+fn clean(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut blank = false;
+    for c in line.chars() {
+        if c.is_whitespace() {
+            blank = !out.is_empty();
+        } else if c >= ' ' {
+            if blank {
+                out.push(' ');
+                blank = false;
+            }
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Sets commas apart except between two numbers. As in the script this is two passes, each of which uses up the
+/// character beside the comma, so that one of several commas in a row may stay.
+fn commas(text: &str) -> String {
+    let mut after = String::with_capacity(text.len() + 16);
+    let mut start = 0;
+    for (at, _) in text.match_indices(',') {
+        if text[start..at].ends_with(|c| !is_number(c)) {
+            after.push_str(&text[start..at]);
+            after.push_str(" , ");
+            start = at + 1;
+        }
+    }
+    after.push_str(&text[start..]);
+
+    let mut before = String::with_capacity(after.len() + 16);
+    let mut start = 0;
+    for (at, _) in after.match_indices(',') {
+        if at < start {
+            continue;
+        }
+        if let Some(next) = after[at + 1..].chars().next().filter(|&c| !is_number(c)) {
+            before.push_str(&after[start..at]);
+            before.push_str(" , ");
+            before.push(next);
+            start = at + 1 + next.len_utf8();
+        }
+    }
+    before.push_str(&after[start..]);
+    if before.ends_with(',') && before[..before.len() - 1].ends_with(is_number) {
+        before.truncate(before.len() - 1);
+        before.push_str(" ,");
+    }
+    before
+}
+
+/// Replaces every apostrophe between a character of `left` and one of `right`; both characters are used up and do not
+/// count for the next apostrophe.
+fn around_apostrophe(text: &str, to: &str, left: impl Fn(char) -> bool, right: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut start = 0;
+    for (at, _) in text.match_indices('\'') {
+        if at < start || !text[start..at].ends_with(&left) {
+            continue;
+        }
+        if let Some(next) = text[at + 1..].chars().next().filter(|&c| right(c)) {
+            out.push_str(&text[start..at]);
+            out.push_str(to);
+            out.push(next);
+            start = at + 1 + next.len_utf8();
+        }
+    }
+    out.push_str(&text[start..]);
+    out
+}
+
+/// The script's own stand-in for a full stop, where the text itself holds that word.
+fn placeholder_words(text: &str) -> String {
+    let mut text = text.to_owned();
+    while text.contains("DOTDOTMULTI") {
+        text = text.replace("DOTDOTMULTI", "DOTMULTI.");
+    }
+    text.replace("DOTMULTI", ".")
+}

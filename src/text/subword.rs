@@ -1,0 +1,221 @@
+//! Which pieces is a word made of? Byte-pair encoding by the `tokenizers` crate, shown as subword-nmt shows it.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use serde::Deserialize;
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::{Model, SplitDelimiterBehavior, Tokenizer};
+
+use super::{SUBWORD_FILE, learn_merges};
+use crate::error::{Error, Result};
+use crate::files;
+
+/// What the last symbol of a word ends with in the merges.
+pub(super) const END_OF_WORD: &str = "</w>";
+/// What every piece but the last of a word ends with in the text.
+const CONTINUED: &str = "@@";
+/// The name that characters without a merge have in `tokenizer.json`. Words have no blanks, so that it is never made
+/// from the characters of a word.
+const UNKNOWN: &str = "<unknown character>";
+/// Distinct words whose pieces are remembered.
+const REMEMBERED: usize = 200_000;
+
+/// A byte-pair encoding.
+///
+/// ```
+/// use nmt::text::{Subword, join_subwords};
+/// let merges = [("l", "o"), ("lo", "w</w>")].map(|(a, b)| (a.to_string(), b.to_string()));
+/// let subword = Subword::from_merges(&merges)?;
+/// assert_eq!(subword.segment("low lower łow"), "low lo@@ w@@ e@@ r ł@@ o@@ w");
+/// assert_eq!(join_subwords("low lo@@ w@@ e@@ r ł@@ o@@ w"), "low lower łow");
+/// # Ok::<(), nmt::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Subword {
+    tokenizer: Tokenizer,
+    merges: usize,
+}
+
+impl Subword {
+    /// Learn up to `merges` merges from words and how often they occur; see [`learn_merges`].
+    pub fn learn(counts: &HashMap<String, u64>, merges: usize) -> Result<Subword> {
+        Subword::from_merges(&learn_merges(counts, merges))
+    }
+
+    /// The encoding that carries out `merges` in this order; of a merge that comes twice the first counts.
+    ///
+    /// # Errors
+    /// [`Error::Content`] when the crate does not take them.
+    pub fn from_merges(merges: &[(String, String)]) -> Result<Subword> {
+        let mut vocabulary = Vocab::from_iter([(UNKNOWN.to_string(), 0)]);
+        let mut seen = HashSet::new();
+        let merges: Vec<(String, String)> = merges.iter().filter(|merge| seen.insert(*merge)).cloned().collect();
+        for (first, second) in &merges {
+            for symbol in [first.clone(), second.clone(), format!("{first}{second}")] {
+                let next = vocabulary.len() as u32;
+                vocabulary.entry(symbol).or_insert(next);
+            }
+        }
+        let n = merges.len();
+        let model = BPE::builder()
+            .vocab_and_merges(vocabulary, merges)
+            .unk_token(UNKNOWN.to_string())
+            .end_of_word_suffix(END_OF_WORD.to_string())
+            .cache_capacity(REMEMBERED)
+            .build()
+            .map_err(|error| Error::content("the merges", "a byte-pair encoding", error.to_string(), ""))?;
+        Ok(Subword { tokenizer: Tokenizer::new(model), merges: n })
+    }
+
+    /// Read a `tokenizer.json` (a BPE model whose words end with `</w>`) or a `codes` file of subword-nmt.
+    ///
+    /// # Errors
+    /// [`Error::Content`] with the line, or with what the model would have to be.
+    pub fn read(path: &Path) -> Result<Subword> {
+        let text = files::read_text(path)?;
+        let merges = if text.trim_start().starts_with('{') {
+            merges_of_tokenizer(path, &text)?
+        } else {
+            merges_of_codes(path, &text)?
+        };
+        Subword::from_merges(&merges)
+    }
+
+    /// The encoding of a data or model folder, its `tokenizer.json`; none when there is no such file.
+    pub fn load(dir: &Path) -> Result<Option<Subword>> {
+        let path = dir.join(SUBWORD_FILE);
+        if path.exists() { Subword::read(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Write a `tokenizer.json`.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let refused = |error: tokenizers::Error| {
+            Error::content(path.display().to_string(), "a byte-pair encoding", error.to_string(), "")
+        };
+        let mut tokenizer = self.tokenizer.clone();
+        // For other programs that read the file: words are what stands between blanks.
+        let split = tokenizers::pre_tokenizers::split::Split::new(" ", SplitDelimiterBehavior::Removed, false);
+        tokenizer.with_pre_tokenizer(Some(split.map_err(refused)?));
+        tokenizer.with_decoder(Some(tokenizers::decoders::bpe::BPEDecoder::new(END_OF_WORD.to_string())));
+        files::write_whole(path, tokenizer.to_string(true).map_err(refused)?.as_bytes())
+    }
+
+    /// How many merges there are.
+    pub fn merges(&self) -> usize {
+        self.merges
+    }
+
+    /// The [`blank_separated`] words of a line in pieces, as subword-nmt's `apply-bpe` shows them: a piece that is not
+    /// the last of its word ends with `@@`. Characters that no merge has are pieces of their own.
+    pub fn segment(&self, line: &str) -> String {
+        let mut segmented = String::with_capacity(2 * line.len());
+        for word in blank_separated(line) {
+            // The model fails only without a name for unknown characters, which it was given.
+            let tokens = self.tokenizer.get_model().tokenize(word).unwrap_or_default();
+            let mut start = 0;
+            for token in tokens.iter().take(tokens.len().saturating_sub(1)) {
+                let (_, end) = token.offsets;
+                segmented.push_str(word.get(start..end).unwrap_or_default());
+                segmented.push_str(CONTINUED);
+                segmented.push(' ');
+                start = end;
+            }
+            segmented.push_str(word.get(start..).unwrap_or_default());
+            segmented.push(' ');
+        }
+        segmented.pop();
+        segmented
+    }
+}
+
+/// The words of a line as subword-nmt sees them: what stands between blanks, and between the ends of the line without
+/// `\r`. Other white space belongs to a word.
+pub fn blank_separated(line: &str) -> impl Iterator<Item = &str> {
+    line.trim_matches(['\r', '\n', ' ']).split(' ').filter(|word| !word.is_empty())
+}
+
+/// Put the pieces of words together again, as fairseq's `--remove-bpe` does.
+pub fn join_subwords(line: &str) -> String {
+    format!("{line} ").replace("@@ ", "").trim_end().to_string()
+}
+
+/// What is needed of a `tokenizer.json`.
+#[derive(Deserialize)]
+struct TokenizerFile {
+    model: ModelPart,
+}
+
+#[derive(Deserialize)]
+struct ModelPart {
+    #[serde(default)]
+    r#type: Option<String>,
+    #[serde(default)]
+    continuing_subword_prefix: Option<String>,
+    #[serde(default)]
+    end_of_word_suffix: Option<String>,
+    #[serde(default)]
+    byte_fallback: bool,
+    #[serde(default)]
+    merges: Vec<MergePart>,
+}
+
+/// A merge as newer and as older releases of the crate write it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MergePart {
+    Pair(String, String),
+    Text(String),
+}
+
+fn merges_of_tokenizer(path: &Path, text: &str) -> Result<Vec<(String, String)>> {
+    let refused = |found: String| {
+        Error::content(
+            path.display().to_string(),
+            format!("a tokenizer.json with a BPE model whose words end with {END_OF_WORD}"),
+            found,
+            "give the tokenizer.json of `nmt preprocess` or a codes file of subword-nmt",
+        )
+    };
+    let model = serde_json::from_str::<TokenizerFile>(text).map_err(|error| refused(error.to_string()))?.model;
+    if model.r#type.as_deref().unwrap_or("BPE") != "BPE" {
+        return Err(refused(format!("a model of type {}", model.r#type.unwrap_or_default())));
+    }
+    if model.end_of_word_suffix.as_deref() != Some(END_OF_WORD) {
+        return Err(refused(format!("end_of_word_suffix {:?}", model.end_of_word_suffix.unwrap_or_default())));
+    }
+    if model.byte_fallback || model.continuing_subword_prefix.is_some_and(|prefix| !prefix.is_empty()) {
+        return Err(refused("byte_fallback or a continuing_subword_prefix".to_string()));
+    }
+    let pair = |(i, merge): (usize, MergePart)| match merge {
+        MergePart::Pair(first, second) => Ok((first, second)),
+        MergePart::Text(text) => two_symbols(&text).ok_or_else(|| refused(format!("{text:?} as merge {}", i + 1))),
+    };
+    model.merges.into_iter().enumerate().map(pair).collect()
+}
+
+fn merges_of_codes(path: &Path, text: &str) -> Result<Vec<(String, String)>> {
+    let mut lines = text.trim_end_matches('\n').split('\n').enumerate();
+    let refused = |line: usize, expected: &str, found: &str| {
+        Error::content(
+            format!("{}:{line}", path.display()),
+            expected,
+            format!("{:?}", found.chars().take(80).collect::<String>()),
+            "give a codes file made by subword-nmt 0.2 or later, or a tokenizer.json",
+        )
+    };
+    let version = lines.next().map(|(_, line)| line.trim_end()).unwrap_or_default();
+    if version != "#version: 0.2" {
+        return Err(refused(1, "the line \"#version: 0.2\"", version));
+    }
+    let pair = |(i, line): (usize, &str)| {
+        two_symbols(line.trim_matches(['\r', '\n', ' ']))
+            .ok_or_else(|| refused(i + 1, "two symbols with a blank between", line))
+    };
+    lines.map(pair).collect()
+}
+
+fn two_symbols(text: &str) -> Option<(String, String)> {
+    let (first, second) = text.split_once(' ')?;
+    (!first.is_empty() && !second.is_empty() && !second.contains(' ')).then(|| (first.to_string(), second.to_string()))
+}
