@@ -1,9 +1,11 @@
 //! One file a sub-command: arguments -> one call into the library, progress, exit code.
 
 mod config;
+mod data_show;
 mod doctor;
 mod gradinit;
 mod model_options;
+mod preprocess;
 mod score;
 mod score_files;
 mod signals;
@@ -28,6 +30,11 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a binarised dataset from raw text
+    Preprocess(preprocess::PreprocessArgs),
+    /// Look into a binarised dataset
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Learn the initialisation: one scale for every parameter block
     Gradinit(gradinit::GradInitArgs),
     /// Train a Transformer on a binarised dataset
@@ -42,6 +49,12 @@ enum Command {
     Doctor,
 }
 
+#[derive(Debug, Subcommand)]
+enum DataCommand {
+    /// Print a split as text or ids, one sentence a line
+    Show(data_show::DataShowArgs),
+}
+
 impl CommandLine {
     /// Run the sub-command.
     pub fn run(&self) -> nmt::Result<()> {
@@ -51,6 +64,8 @@ impl CommandLine {
             tch::set_num_threads(threads as i32);
         }
         match &self.command {
+            Command::Preprocess(arguments) => arguments.run(threads),
+            Command::Data(DataCommand::Show(arguments)) => arguments.run(),
             Command::Gradinit(arguments) => arguments.run(),
             Command::Train(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),

@@ -95,19 +95,15 @@ pub struct PreprocessArgs {
     /// Fill a dictionary up to a multiple of N entries
     #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Dictionaries")]
     padding_factor: usize,
-    /// How many threads work; all cores unless given. The output does not depend on it
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 impl PreprocessArgs {
-    /// Make the dataset; the table goes to standard output.
-    pub fn run(&self) -> nmt::Result<()> {
-        println!("{}", preprocess(&self.options())?);
-        Ok(())
+    /// Make the dataset with so many threads; the table goes to standard output.
+    pub fn run(&self, threads: Option<usize>) -> nmt::Result<()> {
+        super::print(&format!("{}\n", preprocess(&self.options(threads))?))
     }
 
-    fn options(&self) -> PreprocessOptions {
+    fn options(&self, threads: Option<usize>) -> PreprocessOptions {
         let dictionary =
             |file: &Option<PathBuf>, threshold, words| DictionaryOptions { file: file.clone(), threshold, words };
         PreprocessOptions {
@@ -137,7 +133,7 @@ impl PreprocessArgs {
             padding_factor: self.padding_factor,
             output: self.output.clone(),
             overwrite: self.overwrite,
-            threads: self.threads,
+            threads,
         }
     }
 }
