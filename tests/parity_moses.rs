@@ -138,3 +138,62 @@ fn multi30k_files_come_out_as_published() {
         }
     }
 }
+
+// Lines of our own for what the reference data does not hold. Oracle: Perl 5.36 running Moses' scripts on them.
+
+#[test]
+fn commas_and_apostrophes_at_the_end_equal_perl() {
+    for (language, line, expected) in [
+        ("de", "it costs 5,", "it costs 5 ,"),
+        ("en", "it costs 5,", "it costs 5 ,"),
+        ("de", "He said 'no.'", "He said &apos; no . &apos;"),
+        // the script leaves this blank
+        ("en", "He said 'no.'", "He said &apos; no . &apos; "),
+        ("en", "nothing [here] & there", "nothing &#91; here &#93; &amp; there"),
+    ] {
+        assert_eq!(tokenizer(language, Version::Current, false, false).tokenize(line), expected, "{language}");
+    }
+}
+
+#[test]
+fn protected_patterns_equal_perl() {
+    let patterns = BASIC_PROTECTED_PATTERNS.iter().map(|pattern| pattern.to_string()).collect();
+    let options = TokenizerOptions { protected_patterns: patterns, ..Default::default() };
+    let tokenizer = Tokenizer::new("en", &options).unwrap();
+    assert_eq!(
+        tokenizer.tokenize("Visit <a href=\"x\">http://example.org/a-b now.</a>, mail me@here.example.com, or 3,4."),
+        "Visit &lt;a href=&quot;x&quot;&gt; http://example.org/a-b now . &lt;/a&gt; , mail me@here.example.com , or 3,4 ."
+    );
+    // the script replaces a piece wherever it stands, within longer pieces too
+    let digits = TokenizerOptions { protected_patterns: vec![r"\d+".to_owned()], ..Default::default() };
+    assert_eq!(Tokenizer::new("en", &digits).unwrap().tokenize("1.5 and 17%"), "1 . 5 and 1 7 %");
+}
+
+#[test]
+fn a_wrong_protected_pattern_is_wrong_use() {
+    let options = TokenizerOptions { protected_patterns: vec!["(".to_owned()], ..Default::default() };
+    let error = Tokenizer::new("de", &options).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("protected pattern \"(\": expected a regular expression"), "{error}");
+}
+
+#[test]
+fn no_break_spaces_at_quotation_marks_equal_perl() {
+    let line = "a\u{a0}«\u{a0}b\u{a0}», —\u{a0}»\u{a0}c";
+    assert_eq!(PunctuationNormalizer::new("de", Version::Current).normalize(line), "a \"b\", - \" c");
+    assert_eq!(PunctuationNormalizer::new("en", Version::Current).normalize(line), "a \"b,\" - \" c");
+}
+
+#[test]
+fn detokenizer_rules_of_other_languages_equal_perl() {
+    for (language, tokens, expected) in [
+        ("cs", "é - mail tady je", "é-mail tady je"),
+        ("cs", "中 - mail tady je", "中 - mail tady je"),
+        ("cs", "to je 3 , 5", "to je 3,5"),
+        ("fr", "l' homme ? oui", "l'homme ? oui"),
+        ("it", "l' uomo ? &quot; si &quot;", "l'uomo? \"si\""),
+        ("en", "The Jones ' house do n't ( ' it 's ' )", "The Jones' house do n't ('it's')"),
+    ] {
+        assert_eq!(Detokenizer::new(language).detokenize(tokens), expected, "{language}");
+    }
+}

@@ -54,7 +54,7 @@ const ENGLISH_TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", 
 pub fn german_stem(number: u32) -> String {
     match number {
         0..20 => GERMAN_BELOW_TWENTY[number as usize].to_owned(),
-        20..100 if number % 10 == 0 => GERMAN_TENS[number as usize / 10].to_owned(),
+        20..100 if number.is_multiple_of(10) => GERMAN_TENS[number as usize / 10].to_owned(),
         20..100 => format!("{}und{}", german_stem(number % 10), GERMAN_TENS[number as usize / 10]),
         100..1000 => format!("{}hundert{}", german_stem(number / 100), german_rest(number % 100)),
         _ => format!("{}tausend{}", german_stem(number / 1000), german_rest(number % 1000)),
@@ -98,7 +98,7 @@ pub fn german_year(year: u32) -> String {
 pub fn english_cardinal(number: u32) -> String {
     match number {
         0..20 => ENGLISH_BELOW_TWENTY[number as usize].to_owned(),
-        20..100 if number % 10 == 0 => ENGLISH_TENS[number as usize / 10].to_owned(),
+        20..100 if number.is_multiple_of(10) => ENGLISH_TENS[number as usize / 10].to_owned(),
         20..100 => format!("{}-{}", ENGLISH_TENS[number as usize / 10], english_cardinal(number % 10)),
         100..1000 => format!("{} hundred{}", english_cardinal(number / 100), english_rest(number % 100)),
         _ => format!("{} thousand{}", english_cardinal(number / 1000), english_rest(number % 1000)),

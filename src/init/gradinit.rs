@@ -158,17 +158,28 @@ pub fn gradinit<T: Task>(
     let norms: Vec<f64> = layout.split(theta0).iter().map(|block| block.norm().double_value(&[])).collect();
     let mut scales = vec![1.0; layout.blocks().len()];
     let mut adam = ScaleAdam::new(scales.len(), config);
+    let mut constrained = false;
     for iteration in 0..config.iterations {
         let (s, s_tilde) = draw(iteration)?;
         let m = Tensor::from_slice(&scales).to_kind(Kind::Float).to_device(theta0.device()).set_requires_grad(true);
         let theta = rescale(layout, theta0, &m);
-        let loss = task.loss(&theta, &s, Mode::initialise()).mean(); // line 5
-        let g = &Tensor::run_backward(&[&loss], &[&theta], true, config.gamma.is_finite())[0]; // line 6
-        let norm = match config.optimizer {
-            Target::Adam => g.abs().sum(Kind::Float),
-            Target::Sgd => g.norm(),
+        // Lines 5 and 6. Only a constraint step differentiates the gradient again, so its graph, which costs more
+        // than the gradient, is made at once where the last step was one and else when the norm asks for it.
+        let gradient = |twice: bool| {
+            let loss = task.loss(&theta, &s, Mode::initialise()).mean();
+            let g = Tensor::run_backward(&[&loss], &[&theta], twice, twice).remove(0);
+            let norm = match config.optimizer {
+                Target::Adam => g.abs().sum(Kind::Float),
+                Target::Sgd => g.norm(),
+            };
+            (loss, g, norm)
         };
+        let (mut loss, mut g, mut norm) = gradient(constrained);
         let gradient_norm = norm.double_value(&[]);
+        if gradient_norm > config.gamma && !constrained {
+            (loss, g, norm) = gradient(true);
+        }
+        constrained = gradient_norm > config.gamma;
         let loss = loss.double_value(&[]);
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(Error::NonFinite {
@@ -179,7 +190,7 @@ pub fn gradinit<T: Task>(
                 next: "lower gradinit.tau or gradinit.gamma".into(),
             });
         }
-        let (branch, d_scales, loss_after_step) = if gradient_norm > config.gamma {
+        let (branch, d_scales, loss_after_step) = if constrained {
             // Line 8: through the gradient, second order.
             (Branch::Constraint, Tensor::run_backward(&[&norm], &[&m], false, false), None)
         } else {

@@ -156,6 +156,7 @@ impl Detokenizer {
     fn is_czech_dashed(&self, words: &[&str], at: usize) -> bool {
         self.language == Language::Czech
             && at + 3 < words.len()
+            && !words[at].starts_with(is_cjk)
             && words[at].ends_with(is_alpha)
             && matches!(words[at + 1], "-" | "–")
             && {

@@ -10,13 +10,15 @@ mod detokenise;
 mod lowercase;
 mod normalise;
 mod prefixes;
+mod protected;
 mod tokenise;
 
 pub use clean::{remove_non_printing, replace_unicode_punctuation};
 pub use detokenise::Detokenizer;
 pub use lowercase::lowercase;
 pub use normalise::PunctuationNormalizer;
-pub use tokenise::{BASIC_PROTECTED_PATTERNS, Tokenizer, TokenizerOptions};
+pub use protected::BASIC_PROTECTED_PATTERNS;
+pub use tokenise::{Tokenizer, TokenizerOptions};
 
 /// Which year's Moses scripts to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -135,9 +135,6 @@ fn french_quotes(text: &mut Text) {
 }
 
 fn pseudo_spaces(text: &mut Text) {
-    if !text.has_str(NO_BREAK_SPACE) {
-        return;
-    }
     text.replace("\u{a0}%", "%");
     text.replace("nº\u{a0}", "nº ");
     text.replace("\u{a0}:", ":");

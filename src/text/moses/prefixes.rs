@@ -1,4 +1,6 @@
 //! Non-breaking prefixes: the words that keep a full stop at their end in the middle of a line.
+//!
+//! Abbreviations with a full stop inside (`z.B.`, `e.g.`) are in no list: they keep it by rule.
 
 use std::collections::HashMap;
 
@@ -21,7 +23,7 @@ const TITLES: &[&str] = &[
 
 const ENGLISH: &[&str] = &[
     "Drs", "Hr", // titles
-    "v", "vs", "i.e", "rev", "e.g", // within a sentence
+    "v", "vs", "rev", // within a sentence
     "Nos", "Nr", // numbers
     "Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
@@ -29,13 +31,11 @@ const ENGLISH: &[&str] = &[
 const ENGLISH_BEFORE_NUMBER: &[&str] = &["No", "Art", "pp"];
 
 const GERMAN: &[&str] = &[
-    // amounts, companies
-    "Mio", "Mrd", "MwSt", "Dkr", "Ltd", "Co", "Corp", "SA", "s.p.a", "spp", // within a sentence
-    "bzw", "bzgl", "vgl", "v", "vs", "usw", "usf", "etc", "ff", "ca", "Ca", "evtl", "ggf", "sog", "sogen", "zzt", "zt",
-    "dgl", "dergl", "d.h", "D.h", "z.B", "z.T", "z.Zt", "u.a", "u.ä", "u.E", "u.g", "u.s.w", "u.U", "o.ä", "m.E",
-    "i.H.v", "b.A", "d.J", "g.g.A", "c.-à-d", "k.o", "I.F", "U.g", // nouns and names
-    "Buchst", "Std", "Zt", "Chr", "jun", "sen", "BSE", // numbers
-    "No", "Nos", "Art", "Nr", "pp",
+    "Mio", "Mrd", "MwSt", "Dkr", "Ltd", "Co", "Corp", "SA", "BSE", "spp", // amounts, companies
+    "bzw", "bzgl", "vgl", "vs", "usw", "usf", "etc", "ff", "ca", "Ca", "evtl", "ggf", "sog", "sogen", "zzt", "dgl",
+    "dergl", // within a sentence
+    "Buchst", "Std", "Zt", "Chr", "jun", "sen", // nouns and names
+    "No", "Nos", "Art", "Nr", "pp", // numbers
 ];
 
 /// The non-breaking prefixes of a language, without their full stop; none if the project has no list for it.

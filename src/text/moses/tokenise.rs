@@ -5,30 +5,16 @@
 
 use std::collections::HashMap;
 
-use regex::Regex;
-
 use super::Version;
 use super::characters::{is_alnum, is_alpha, is_lower, is_number};
 use super::prefixes::{self, Prefix};
-use crate::error::{Error, Result};
+use super::protected::{self, ProtectedPatterns, STAND_IN};
+use crate::error::Result;
 use crate::progress;
 
-/// Regular expressions for what [`TokenizerOptions::protected_patterns`] usually has to keep in one piece: tags, e-mail
-/// addresses and URLs. They match what Moses' own file of basic protected patterns matches.
-pub const BASIC_PROTECTED_PATTERNS: &[&str] = &[
-    r"</?\S+/?>",
-    r#"<\S+( [a-zA-Z0-9]+="?[^"]")+ ?/?>"#,
-    r"<\S+( [a-zA-Z0-9]+='?[^']')+ ?/?>",
-    r"[\w.-]+@([\w-]+\.)+[a-zA-Z]{2,}",
-    r"(https?|ftp)://[^:/\s]+(/\w+)*/[\w.-]+",
-];
-
-/// Stands for each full stop of a run of them, which stays together. The cleaned text holds no control character.
+/// Stands for each full stop of a run of them, which stays together. Stand-ins are control characters, of which the
+/// cleaned text holds none, and count as letters, as the words do that the script puts there.
 const HIDDEN_STOP: char = '\x02';
-/// Stands before and after the index of a protected piece of text.
-const PROTECTED_START: char = '\x03';
-const PROTECTED_END: char = '\x04';
-
 /// How to tokenise.
 #[derive(Debug, Clone, Default)]
 pub struct TokenizerOptions {
@@ -39,7 +25,7 @@ pub struct TokenizerOptions {
     /// Which year's script to follow.
     pub version: Version,
     /// `-protected`: regular expressions (syntax of the `regex` crate) of text that stays in one piece, for example
-    /// [`BASIC_PROTECTED_PATTERNS`].
+    /// [`BASIC_PROTECTED_PATTERNS`](super::BASIC_PROTECTED_PATTERNS).
     pub protected_patterns: Vec<String>,
 }
 
@@ -52,7 +38,7 @@ pub struct Tokenizer {
     aggressive_hyphens: bool,
     no_escape: bool,
     version: Version,
-    protected: Vec<Regex>,
+    protected: ProtectedPatterns,
 }
 
 /// Which side of an apostrophe between letters is split.
@@ -73,19 +59,11 @@ impl Tokenizer {
     /// the English one, as in the script, and a note says so.
     ///
     /// # Errors
-    /// A protected pattern that is not a regular expression, or is empty.
+    /// A protected pattern that is not a regular expression.
     pub fn new(language: &str, options: &TokenizerOptions) -> Result<Tokenizer> {
         let prefixes = prefixes::of_language(language).unwrap_or_else(|| {
             progress::note(format!("no list of abbreviations for the language {language:?}: using the English one"));
             prefixes::of_language("en").unwrap_or_default()
-        });
-        let protected = options.protected_patterns.iter().map(|pattern| {
-            Regex::new(pattern).map_err(|error| {
-                Error::usage(
-                    format!("protected pattern {pattern:?}: expected a regular expression, found: {error}"),
-                    "correct the pattern; look-around and back-references are not available",
-                )
-            })
         });
         Ok(Tokenizer {
             prefixes,
@@ -99,7 +77,7 @@ impl Tokenizer {
             aggressive_hyphens: options.aggressive_hyphens,
             no_escape: options.no_escape,
             version: options.version,
-            protected: protected.collect::<Result<_>>()?,
+            protected: ProtectedPatterns::new(&options.protected_patterns)?,
         })
     }
 
@@ -110,7 +88,7 @@ impl Tokenizer {
             return line.to_owned();
         }
         let (clean, protected) =
-            if self.protected.is_empty() { (clean(line), Vec::new()) } else { self.clean_and_protect(line) };
+            if self.protected.is_empty() { (clean(line), Vec::new()) } else { self.protected.hide(line) };
         let mut text = self.set_apart(&clean);
         if text.contains(',') {
             text = commas(&text);
@@ -120,40 +98,6 @@ impl Tokenizer {
         }
         let text = self.split_full_stops(&text);
         self.restore_and_escape(&text, &protected)
-    }
-
-    /// [`clean`] with the pieces that match a protected pattern replaced by stand-ins.
-    fn clean_and_protect(&self, line: &str) -> (String, Vec<String>) {
-        let mut spaced = String::with_capacity(line.len() + 2);
-        spaced.push(' ');
-        for c in line.chars() {
-            if c.is_whitespace() {
-                if !spaced.ends_with(' ') {
-                    spaced.push(' ');
-                }
-            } else {
-                spaced.push(c);
-            }
-        }
-        if !spaced.ends_with(' ') {
-            spaced.push(' ');
-        }
-        spaced.retain(|c| c >= ' ');
-        let mut pieces: Vec<String> = Vec::new();
-        for pattern in &self.protected {
-            // each match sees only the text after the one before, as in the script; an empty match, which would
-            // never end there, protects nothing
-            let mut rest = spaced.as_str();
-            while let Some(found) = pattern.find(rest).filter(|found| !found.is_empty()) {
-                pieces.push(found.as_str().to_owned());
-                rest = &rest[found.end()..];
-            }
-        }
-        for (index, piece) in pieces.iter().enumerate() {
-            spaced = spaced.replace(piece, &format!(" {PROTECTED_START}{index}{PROTECTED_END} "));
-        }
-        let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
-        (words.join(" "), pieces)
     }
 
     /// Puts blanks around special characters, splits hyphens if asked to, and hides runs of full stops.
@@ -187,8 +131,7 @@ impl Tokenizer {
                     }
                 }
                 ':' if self.colon_in_words && chars.peek().is_some_and(|&(_, next)| is_lower(next)) => out.push(c),
-                PROTECTED_START | PROTECTED_END => out.push(c),
-                c if is_alnum(c) => out.push(c),
+                c if is_alnum(c) || is_hidden(c) => out.push(c),
                 c => {
                     out.push(' ');
                     out.push(c);
@@ -272,14 +215,14 @@ impl Tokenizer {
     /// Puts hidden full stops and protected pieces back and escapes what Moses reads as syntax.
     fn restore_and_escape(&self, text: &str, protected: &[String]) -> String {
         let mut out = String::with_capacity(text.len() + 16);
-        let mut chars = text.chars();
+        let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {
             match c {
                 HIDDEN_STOP => out.push('.'),
-                PROTECTED_START => {
-                    let index: String = chars.by_ref().take_while(|&c| c != PROTECTED_END).collect();
-                    let piece = index.parse().ok().and_then(|index: usize| protected.get(index));
-                    piece.into_iter().flat_map(|piece| piece.chars()).for_each(|c| self.push_escaped(c, &mut out));
+                STAND_IN => {
+                    for c in protected::piece(&mut chars, protected).chars() {
+                        self.push_escaped(c, &mut out);
+                    }
                 }
                 c => self.push_escaped(c, &mut out),
             }
@@ -303,9 +246,9 @@ impl Tokenizer {
     }
 }
 
-/// Whether a character stands for what the script writes as a word of capital letters.
+/// Whether a character is a stand-in.
 fn is_hidden(c: char) -> bool {
-    matches!(c, HIDDEN_STOP | PROTECTED_START | PROTECTED_END)
+    c < ' '
 }
 
 /// Makes every run of white space one blank, none at the ends, and drops the ASCII control characters.

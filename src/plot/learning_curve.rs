@@ -1,0 +1,174 @@
+//! Learning curves: losses, and BLEU where it was measured, against updates.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use plotters::prelude::DrawingBackend;
+use plotters::style::RGBColor;
+
+use super::axis::Axis;
+use super::panel::{INK, LegendEntry, PALETTE, Panel, Stroke, legend};
+use super::picture::{Area, Drawn, Format, Picture, save};
+use super::run_log::{Point, Run, series};
+use crate::error::{Error, Result};
+use crate::files::write_atomically;
+
+/// Draw the learning curves of runs over each other and write them to `output`, an `.svg` or a `.png`.
+///
+/// A run is its name in the legend and the path of its log. The upper panel shows the training loss and the negative
+/// log-likelihood of validation in bits per target token, the lower one BLEU of validation where a log has it. The
+/// loss of a run that diverges leaves the panel above the largest first loss of all runs.
+///
+/// # Errors
+/// [`Error::Usage`] for another extension or no runs, [`Error::Content`] for a line of a log that cannot be understood
+/// and for a log with no loss, [`Error::Io`] when a file cannot be read or written.
+pub fn learning_curve(runs: &[(String, PathBuf)], output: &Path) -> Result<()> {
+    Format::of(output)?;
+    save(&LearningCurve::new(&read(runs)?), output)
+}
+
+/// Write the points of [`learning_curve`] as CSV: one line for each event; what an event does not say is empty.
+///
+/// # Errors
+/// As [`learning_curve`].
+pub fn learning_curve_csv(runs: &[(String, PathBuf)], output: &Path) -> Result<()> {
+    let runs = read(runs)?;
+    write_atomically(output, |writer| write_csv(&runs, writer).map_err(Error::io("write", output)))
+}
+
+fn read(runs: &[(String, PathBuf)]) -> Result<Vec<Run>> {
+    if runs.is_empty() {
+        return Err(Error::usage("a learning curve needs at least one run", "give --run RUN"));
+    }
+    runs.iter().map(|(name, path)| Run::read(name, path)).collect()
+}
+
+fn write_csv(runs: &[Run], writer: &mut impl Write) -> std::io::Result<()> {
+    writeln!(writer, "run,event,update,epoch,loss,nll_loss,perplexity,bleu,learning_rate,gradient_norm")?;
+    for run in runs {
+        let name = quoted(&run.name);
+        for (event, points) in [("update", &run.training), ("validation", &run.validation)] {
+            for point in points {
+                let epoch = point.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
+                write!(writer, "{name},{event},{},{epoch}", point.update)?;
+                let Point { loss, nll_loss, perplexity, bleu, learning_rate, gradient_norm, .. } = point;
+                for value in [loss, nll_loss, perplexity, bleu, learning_rate, gradient_norm] {
+                    write!(writer, ",{}", value.map(|value| value.to_string()).unwrap_or_default())?;
+                }
+                writeln!(writer)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A field in quotation marks where CSV (RFC 4180) needs them.
+fn quoted(field: &str) -> String {
+    if field.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+struct LearningCurve {
+    curves: Vec<Curve>,
+    updates: Axis,
+    loss: Axis,
+    bleu: Option<Axis>,
+}
+
+struct Curve {
+    name: String,
+    training: Vec<(f64, f64)>,
+    validation: Vec<(f64, f64)>,
+    bleu: Vec<(f64, f64)>,
+}
+
+impl LearningCurve {
+    fn new(runs: &[Run]) -> LearningCurve {
+        let curves: Vec<Curve> = runs
+            .iter()
+            .map(|run| Curve {
+                name: run.name.clone(),
+                training: series(&run.training, |point| point.loss),
+                validation: series(&run.validation, |point| point.nll_loss),
+                bleu: series(&run.validation, |point| point.bleu),
+            })
+            .collect();
+        let lines = curves.iter().flat_map(|curve| [&curve.training, &curve.validation, &curve.bleu]);
+        let last = lines.flatten().map(|point| point.0).fold(1.0, f64::max);
+        let losses = || curves.iter().flat_map(|curve| [&curve.training, &curve.validation]);
+        let ceiling = losses().filter_map(|line| line.first()).map(|point| point.1).fold(0.0, f64::max);
+        let (low, high) = ends(losses().flatten().map(|point| point.1)).unwrap_or((0.0, 1.0));
+        let best = ends(curves.iter().flat_map(|curve| &curve.bleu).map(|point| point.1));
+        LearningCurve {
+            updates: Axis::starting_at("updates", 0.0, last),
+            loss: Axis::linear("loss (bits per target token)", low, high.min(ceiling.max(low))),
+            bleu: best.map(|(_, high)| Axis::linear("validation BLEU", 0.0, high)),
+            curves,
+        }
+    }
+}
+
+fn ends(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
+    values.fold(None, |ends, value| match ends {
+        None => Some((value, value)),
+        Some((low, high)) => Some((low.min(value), high.max(value))),
+    })
+}
+
+fn training_stroke(color: RGBColor) -> Stroke {
+    Stroke { opacity: 0.55, ..Stroke::line(color, 3) }
+}
+
+fn validation_stroke(color: RGBColor) -> Stroke {
+    Stroke { point: 7, ..Stroke::line(color, 4) }
+}
+
+impl Picture for LearningCurve {
+    fn size(&self) -> (u32, u32) {
+        (1800, if self.bleu.is_some() { 1400 } else { 900 })
+    }
+
+    fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<B> {
+        let colors = PALETTE.iter().copied().cycle();
+        let runs: Vec<LegendEntry> = self
+            .curves
+            .iter()
+            .zip(colors.clone())
+            .map(|(curve, color)| (curve.name.clone(), Stroke::line(color, 10)))
+            .collect();
+        let mut kinds = Vec::new();
+        if self.curves.iter().any(|curve| !curve.training.is_empty()) {
+            kinds.push(("training loss".to_owned(), training_stroke(INK)));
+        }
+        if self.curves.iter().any(|curve| !curve.validation.is_empty()) {
+            kinds.push(("validation negative log-likelihood".to_owned(), validation_stroke(INK)));
+        }
+        let panels = legend(area, &[runs, kinds])?;
+        let (upper, lower) = match self.bleu {
+            Some(_) => panels.split_vertically(panels.relative_to_height(0.58) as i32),
+            None => panels.split_vertically(panels.dim_in_pixel().1 as i32),
+        };
+        let mut losses = Panel::new(&upper, &self.updates, &self.loss, self.bleu.is_none())?;
+        // Training goes below: it wavers, and would hide the validations of other runs.
+        for (curve, color) in self.curves.iter().zip(colors.clone()) {
+            losses.line(&curve.training, training_stroke(color))?;
+        }
+        for (curve, color) in self.curves.iter().zip(colors.clone()) {
+            losses.line(&curve.validation, validation_stroke(color))?;
+        }
+        if let Some(axis) = &self.bleu {
+            let mut scores = Panel::new(&lower, &self.updates, axis, true)?;
+            for (curve, color) in self.curves.iter().zip(colors) {
+                scores.line(&curve.bleu, validation_stroke(color))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "learning_curve_tests.rs"]
+mod tests;
