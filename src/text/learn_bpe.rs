@@ -6,7 +6,7 @@
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::rc::Rc;
 
-use super::subword::END_OF_WORD;
+use super::subword::{END_OF_WORD, Merge};
 use crate::error::Result;
 
 type Pair = (u32, u32);
@@ -27,7 +27,7 @@ pub fn learn_merges(
     counts: &HashMap<String, u64>,
     merges: usize,
     mut learnt: impl FnMut(usize) -> Result<()>,
-) -> Result<Vec<(String, String)>> {
+) -> Result<Vec<Merge>> {
     let mut state = State::new(counts);
     let mut list = Vec::new();
     while list.len() < merges

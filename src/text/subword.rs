@@ -22,6 +22,9 @@ const UNKNOWN: &str = "<unknown character>";
 /// Distinct words whose pieces are remembered.
 const REMEMBERED: usize = 200_000;
 
+/// Two neighbouring symbols that become one.
+pub type Merge = (String, String);
+
 /// A byte-pair encoding, with merges from [`learn_merges`](super::learn_merges) or from a file.
 ///
 /// ```
@@ -46,7 +49,7 @@ impl Subword {
     ///
     /// # Errors
     /// [`Error::Content`] when the crate does not take them.
-    pub fn from_merges(merges: &[(String, String)], alphabet: impl IntoIterator<Item = char>) -> Result<Subword> {
+    pub fn from_merges(merges: &[Merge], alphabet: impl IntoIterator<Item = char>) -> Result<Subword> {
         let mut vocabulary = Vocab::from_iter([(UNKNOWN.to_string(), 0)]);
         let mut add = |symbol: String| {
             let next = vocabulary.len() as u32;
@@ -59,7 +62,7 @@ impl Subword {
             add(format!("{character}{END_OF_WORD}"));
         }
         let mut seen = HashSet::new();
-        let merges: Vec<(String, String)> = merges.iter().filter(|merge| seen.insert(*merge)).cloned().collect();
+        let merges: Vec<Merge> = merges.iter().filter(|merge| seen.insert(*merge)).cloned().collect();
         for (first, second) in &merges {
             [first.clone(), second.clone(), format!("{first}{second}")].into_iter().for_each(&mut add);
         }
@@ -177,7 +180,7 @@ enum MergePart {
 }
 
 /// The merges and the characters of the vocabulary.
-fn parts_of_tokenizer(path: &Path, text: &str) -> Result<(Vec<(String, String)>, Vec<char>)> {
+fn parts_of_tokenizer(path: &Path, text: &str) -> Result<(Vec<Merge>, Vec<char>)> {
     let refused = |found: String| {
         Error::content(
             path.display().to_string(),
@@ -208,7 +211,7 @@ fn parts_of_tokenizer(path: &Path, text: &str) -> Result<(Vec<(String, String)>,
     Ok((merges, model.vocab.keys().filter_map(only_character).collect()))
 }
 
-fn merges_of_codes(path: &Path, text: &str) -> Result<Vec<(String, String)>> {
+fn merges_of_codes(path: &Path, text: &str) -> Result<Vec<Merge>> {
     let mut lines = text.trim_end_matches('\n').split('\n').enumerate();
     let refused = |line: usize, expected: &str, found: &str| {
         Error::content(
@@ -229,7 +232,7 @@ fn merges_of_codes(path: &Path, text: &str) -> Result<Vec<(String, String)>> {
     lines.map(pair).collect()
 }
 
-fn two_symbols(text: &str) -> Option<(String, String)> {
+fn two_symbols(text: &str) -> Option<Merge> {
     let (first, second) = text.split_once(' ')?;
     (!first.is_empty() && !second.is_empty() && !second.contains(' ')).then(|| (first.to_string(), second.to_string()))
 }
