@@ -43,7 +43,10 @@ pub fn libtorch_version() -> String {
     // tch 0.24 refuses to build against any other version.
     const VERSION: &str = "2.11.0";
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    match maps.lines().find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libtorch_cpu"))) {
+    match maps
+        .lines()
+        .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libtorch_cpu")))
+    {
         Some(path) => format!("{VERSION} ({path})"),
         None => VERSION.to_string(),
     }

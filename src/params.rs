@@ -3,7 +3,7 @@
 //! A [`Layout`] knows where each block lies in θ; a model holds [`View`] handles and is a function of (θ, batch).
 //! Optimisers, gradient norms, GradInit's scales and checkpoints work on θ and the layout alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::Path;
 
@@ -12,6 +12,9 @@ use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
 use crate::files;
+
+/// The one entry of a safetensors header that holds our metadata.
+const METADATA_KEY: &str = "nmt";
 
 /// What a block is in the network; it decides initialisation and the lower bound of its GradInit scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -140,27 +143,27 @@ impl Layout {
         self.blocks.iter().zip(parts).find(|(_, part)| part.isfinite().all().int64_value(&[]) == 0).map(|(b, _)| b)
     }
 
-    /// Write `vectors` (each of θ's shape, fp32, under a name prefix that may be empty) as safetensors, atomically.
-    pub fn save(&self, path: &Path, vectors: &[(&str, &Tensor)], metadata: HashMap<String, String>) -> Result<()> {
-        let mut data: Vec<(String, Vec<i64>, Vec<u8>)> = Vec::new();
-        for (prefix, vector) in vectors {
-            let bytes = tensor_bytes(&vector.detach());
+    /// Write `vectors` (each of θ's shape, fp32, under a name prefix that may be empty) as safetensors, atomically;
+    /// [`safetensors_metadata`] gives `metadata` back. Equal content gives equal bytes.
+    pub fn save(&self, path: &Path, vectors: &[(&str, &Tensor)], metadata: &BTreeMap<String, String>) -> Result<()> {
+        let refused =
+            |found: String| Error::content(path.display().to_string(), "tensors that can be saved", found, "");
+        let bytes: Vec<Vec<u8>> = vectors.iter().map(|(_, vector)| tensor_bytes(&vector.detach())).collect();
+        let mut views = Vec::with_capacity(self.blocks.len() * vectors.len());
+        for ((prefix, _), bytes) in vectors.iter().zip(&bytes) {
             for block in &self.blocks {
                 let start = 4 * block.offset as usize;
                 let end = start + 4 * block.numel() as usize;
-                data.push((format!("{prefix}{}", block.name), block.shape.clone(), bytes[start..end].to_vec()));
+                let shape: Vec<usize> = block.shape.iter().map(|&size| size as usize).collect();
+                let content = bytes.get(start..end).unwrap_or_default();
+                let view = TensorView::new(Dtype::F32, shape, content).map_err(|error| refused(error.to_string()))?;
+                views.push((format!("{prefix}{}", block.name), view));
             }
         }
-        let mut views = Vec::with_capacity(data.len());
-        for (name, shape, bytes) in &data {
-            let shape: Vec<usize> = shape.iter().map(|&size| size as usize).collect();
-            let view = TensorView::new(Dtype::F32, shape, bytes)
-                .map_err(|e| Error::content(name.clone(), "a tensor that can be saved", e.to_string(), ""))?;
-            views.push((name.as_str(), view));
-        }
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| {
-            Error::content(path.display().to_string(), "tensors that can be saved", e.to_string(), "")
-        })?;
+        // One entry: several would be written in the random order of a hash map.
+        let text = serde_json::to_string(metadata).map_err(|error| refused(error.to_string()))?;
+        let entry = HashMap::from([(METADATA_KEY.to_string(), text)]);
+        let bytes = safetensors::serialize(views, Some(entry)).map_err(|error| refused(error.to_string()))?;
         files::write_whole(path, &bytes)
     }
 
@@ -173,7 +176,9 @@ impl Layout {
             let theta = Tensor::zeros([self.total], (Kind::Float, tch::Device::Cpu));
             for block in &self.blocks {
                 let mut names = vec![format!("{prefix}{}", block.name)];
-                names.extend(self.aliases.iter().filter(|(_, b)| **b == block.name).map(|(a, _)| format!("{prefix}{a}")));
+                names.extend(
+                    self.aliases.iter().filter(|(_, b)| **b == block.name).map(|(a, _)| format!("{prefix}{a}")),
+                );
                 let place = || path.display().to_string();
                 let view = names.iter().find_map(|name| tensors.tensor(name).ok()).ok_or_else(|| {
                     let next = "this checkpoint is of another model: check the config";
@@ -216,24 +221,28 @@ fn tensor_bytes(tensor: &Tensor) -> Vec<u8> {
 
 /// Open a safetensors file (memory-mapped), check it, and hand it on.
 pub fn with_safetensors<T>(path: &Path, use_it: impl FnOnce(&SafeTensors) -> Result<T>) -> Result<T> {
+    with_map(path, |bytes| use_it(&SafeTensors::deserialize(bytes).map_err(|error| damaged(path, &error))?))
+}
+
+/// What [`Layout::save`] was given as metadata; empty for files of other programs.
+pub fn safetensors_metadata(path: &Path) -> Result<BTreeMap<String, String>> {
+    with_map(path, |bytes| {
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(path, &error))?;
+        let text = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY));
+        Ok(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+    })
+}
+
+fn with_map<T>(path: &Path, use_it: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
     let file = File::open(path).map_err(Error::io("read", path))?;
     // SAFETY: the map is read only; a file changed under it by another program is the usual caveat of memory maps.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;
-    let tensors = SafeTensors::deserialize(&map).map_err(|error| {
-        let next = "the file is truncated or altered: restore it, or use another checkpoint";
-        Error::content(path.display().to_string(), "a safetensors file", error.to_string(), next)
-    })?;
-    use_it(&tensors)
+    use_it(&map)
 }
 
-/// The metadata strings of a safetensors file.
-pub fn safetensors_metadata(path: &Path) -> Result<HashMap<String, String>> {
-    let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| {
-        let next = "the file is truncated or altered: restore it, or use another checkpoint";
-        Error::content(path.display().to_string(), "a safetensors file", error.to_string(), next)
-    })?;
-    Ok(metadata.metadata().clone().unwrap_or_default())
+fn damaged(path: &Path, error: &safetensors::SafeTensorError) -> Error {
+    let next = "the file is truncated or altered: restore it, or use another checkpoint";
+    Error::content(path.display().to_string(), "a safetensors file", error.to_string(), next)
 }
 
 /// A tensor of a safetensors file; `place` names it in errors.

@@ -57,10 +57,19 @@ fn follow(run: &str, tolerance: f64) {
                 }
                 if let Some(expected) = row["d_alpha"][&block.name].as_f64() {
                     let distance = (gradient - expected).abs();
-                    assert!(distance < 1e-2 * expected.abs().max(1.0), "{run} {}: {gradient} for {expected}", block.name);
+                    assert!(
+                        distance < 1e-2 * expected.abs().max(1.0),
+                        "{run} {}: {gradient} for {expected}",
+                        block.name
+                    );
                 }
                 let expected = row["alpha"][&block.name].as_f64().unwrap_or(1.0);
-                assert!((scale - expected).abs() < tolerance, "{run} {}: {scale} for {expected} at {}", block.name, iteration.iteration);
+                assert!(
+                    (scale - expected).abs() < tolerance,
+                    "{run} {}: {scale} for {expected} at {}",
+                    block.name,
+                    iteration.iteration
+                );
             }
             Ok(())
         },

@@ -44,7 +44,11 @@ fn forward_loss_and_gradients_are_fairseqs() {
             for (block, part) in blocks.iter().zip(model.layout().split(gradient)) {
                 let distance = distance(&part, &golden[&block.name]);
                 let size = golden[&block.name].abs().max().double_value(&[]);
-                assert!(distance < 1e-5 * size.max(1.0) + 2e-5, "{case}: gradient of {}: {distance:e} of {size}", block.name);
+                assert!(
+                    distance < 1e-5 * size.max(1.0) + 2e-5,
+                    "{case}: gradient of {}: {distance:e} of {size}",
+                    block.name
+                );
             }
         }
     }
@@ -59,7 +63,8 @@ fn w_skip_scales_the_skip_connections() {
     let plain = transformer(&folder);
     let config = nmt::model::ModelConfig { w_skip: true, ..plain.config().clone() };
     let model =
-        nmt::model::Transformer::new(&config, plain.source_symbols(), plain.target_symbols(), plain.label_smoothing).unwrap();
+        nmt::model::Transformer::new(&config, plain.source_symbols(), plain.target_symbols(), plain.label_smoothing)
+            .unwrap();
     let state = tensors(&folder.join("state.safetensors"));
     let parts: Vec<Tensor> = model
         .layout()

@@ -114,7 +114,8 @@ impl GradInitArgs {
         ));
 
         let names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
-        let mut trajectory = vec![json!({"event": "blocks", "names": names, "gamma": finite(settings.gamma)}).to_string()];
+        let mut trajectory =
+            vec![json!({"event": "blocks", "names": names, "gamma": finite(settings.gamma)}).to_string()];
         let mut bar = Progress::new("gradinit", Some(settings.iterations));
         let stopped = signals::watch()?;
         let mut halves = OverlappingHalves::new(&data, seed)?;
@@ -146,15 +147,11 @@ impl GradInitArgs {
             names.iter().zip(&scales).map(|(name, scale)| (name.to_string(), json!(scale))).collect();
         let pretty = serde_json::to_string_pretty(&by_name)
             .map_err(|error| Error::content("the scales", "JSON", error.to_string(), ""))?;
-        let (scales_path, trajectory_path) = (beside(&self.output, "scales.json"), beside(&self.output, "trajectory.jsonl"));
+        let (scales_path, trajectory_path) =
+            (beside(&self.output, "scales.json"), beside(&self.output, "trajectory.jsonl"));
         files::write_whole(&scales_path, (pretty + "\n").as_bytes())?;
         files::write_whole(&trajectory_path, (trajectory.join("\n") + "\n").as_bytes())?;
-        super::print(&format!(
-            "{}\n{}\n{}\n",
-            self.output.display(),
-            scales_path.display(),
-            trajectory_path.display()
-        ))
+        super::print(&format!("{}\n{}\n{}\n", self.output.display(), scales_path.display(), trajectory_path.display()))
     }
 }
 

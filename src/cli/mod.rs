@@ -5,6 +5,7 @@ mod data_show;
 mod doctor;
 mod gradinit;
 mod model_options;
+mod plot;
 mod preprocess;
 mod score;
 mod score_files;
@@ -43,6 +44,8 @@ enum Command {
     Translate(translate::TranslateArgs),
     /// Score translations: BLEU, chrF, chrF++ and TER
     Score(score::ScoreArgs),
+    /// Draw learning curves, or the trajectory of GradInit
+    Plot(plot::PlotArgs),
     /// Print the resolved configuration, every key with its meaning
     Config(config::ConfigArgs),
     /// Say what was found of libtorch, threads, processor features and GPU
@@ -70,6 +73,7 @@ impl CommandLine {
             Command::Train(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),
             Command::Score(arguments) => arguments.run(),
+            Command::Plot(arguments) => arguments.run(),
             Command::Config(arguments) => arguments.run(),
             Command::Doctor => doctor::run(),
         }

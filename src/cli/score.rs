@@ -59,7 +59,8 @@ impl ScoreArgs {
         model.check_dictionaries(data, &dataset.source_dictionary, &dataset.target_dictionary)?;
         let sentences: Vec<Vec<i64>> = (0..dataset.len()).map(|i| dataset.source.get(i)).collect();
         let mut bar = Progress::new("translate", Some(dataset.len() as u64));
-        let found = model.translate(&sentences, &search, self.search.max_tokens, |done| bar.set(done as u64, String::new))?;
+        let found =
+            model.translate(&sentences, &search, self.search.max_tokens, |done| bar.set(done as u64, String::new))?;
         drop(bar);
         let text = |ids: &[i64]| if self.detokenize { model.restore(ids) } else { model.words(ids) };
         let hypotheses: Vec<String> =

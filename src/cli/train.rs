@@ -1,6 +1,6 @@
 //! `nmt train`: train a Transformer on a binarised dataset.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nmt::config::{Compute, Config};
@@ -104,8 +104,16 @@ impl TrainArgs {
         let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
         let validator = Validator::new(valid, &config, device)?;
         let signal = signals::watch()?;
-        let outcome =
-            train(&model, &data, &config, checkpoint, run, &identity, |theta| validator.validate(&model, theta), signal)?;
+        let outcome = train(
+            &model,
+            &data,
+            &config,
+            checkpoint,
+            run,
+            &identity,
+            |theta| validator.validate(&model, theta),
+            signal,
+        )?;
         let best = outcome.best.map_or(String::new(), |(value, update)| {
             let metric = format!("{:?}", config.validation.chosen_metric()).to_lowercase();
             format!(", best {metric} {value:.3} at update {update} in {}", run.join(BEST).display())
@@ -145,7 +153,7 @@ impl TrainArgs {
         resume: bool,
         config: &Config,
         model: &Transformer,
-        identity: &HashMap<String, String>,
+        identity: &BTreeMap<String, String>,
     ) -> Result<Checkpoint> {
         let (layout, device) = (model.layout(), machine::device());
         if resume {
@@ -166,7 +174,8 @@ impl TrainArgs {
 /// Refuse to go on with a run under a configuration that would have made another run.
 fn check_unchanged(saved: &Config, now: &Config, path: &Path) -> Result<()> {
     let table = |config: &Config| -> Result<toml::Table> {
-        toml::Table::try_from(config).map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
+        toml::Table::try_from(config)
+            .map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
     };
     let (saved, now) = (table(saved)?, table(now)?);
     for (section, keys) in &saved {

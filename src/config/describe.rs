@@ -45,8 +45,10 @@ fn resolve<'a>(node: Option<&'a Value>, schema: &'a Value) -> Option<&'a Value> 
 fn comment(property: Option<&Value>, schema: &Value) -> String {
     let Some(property) = property else { return String::new() };
     let description = |node: &Value| node.get("description").and_then(Value::as_str).map(str::to_string);
-    let mut text = description(property).or_else(|| resolve(Some(property), schema).and_then(description)).unwrap_or_default();
-    if let Some(choices) = resolve(Some(property), schema).and_then(|node| node.get("oneOf")).and_then(Value::as_array) {
+    let mut text =
+        description(property).or_else(|| resolve(Some(property), schema).and_then(description)).unwrap_or_default();
+    if let Some(choices) = resolve(Some(property), schema).and_then(|node| node.get("oneOf")).and_then(Value::as_array)
+    {
         for choice in choices {
             if let (Some(name), Some(meaning)) = (choice.get("const").and_then(Value::as_str), description(choice)) {
                 text.push_str(&format!("\n  \"{name}\": {}", meaning.replace('\n', " ")));

@@ -92,7 +92,10 @@ impl TrainingConfig {
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             let found = self.label_smoothing;
-            return Err(Error::usage(format!("training.label_smoothing has to be at least 0 and below 1, found {found}"), ""));
+            return Err(Error::usage(
+                format!("training.label_smoothing has to be at least 0 and below 1, found {found}"),
+                "",
+            ));
         }
         Ok(())
     }

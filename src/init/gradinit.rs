@@ -198,7 +198,9 @@ pub fn gradinit<T: Task>(
             let g = g.detach();
             let direction = match config.optimizer {
                 Target::Adam => g.sign(),
-                Target::Sgd if config.direction_times_gamma && config.gamma.is_finite() => g / (gradient_norm / config.gamma),
+                Target::Sgd if config.direction_times_gamma && config.gamma.is_finite() => {
+                    g / (gradient_norm / config.gamma)
+                }
                 Target::Sgd => g / gradient_norm,
             };
             let stepped = &theta - direction * config.eta;
@@ -226,7 +228,15 @@ pub fn gradinit<T: Task>(
                 *scale = scale.min(config.max_norm_scale);
             }
         }
-        watch(&Iteration { iteration, branch, loss, gradient_norm, loss_after_step, scale_gradients, scales: scales.clone() })?;
+        watch(&Iteration {
+            iteration,
+            branch,
+            loss,
+            gradient_norm,
+            loss_after_step,
+            scale_gradients,
+            scales: scales.clone(),
+        })?;
     }
     Ok(scales)
 }
@@ -261,7 +271,8 @@ impl ScaleAdam {
             *m = b1 * *m + (1.0 - b1) * gradient;
             *v = b2 * *v + (1.0 - b2) * gradient * gradient;
             let own = self.steps[kind][i];
-            let all = if self.config.moments == Moments::SharedSecond { self.steps[0][i] + self.steps[1][i] } else { own };
+            let all =
+                if self.config.moments == Moments::SharedSecond { self.steps[0][i] + self.steps[1][i] } else { own };
             let root = (*v / (1.0 - b2.powi(all))).sqrt();
             scales[i] -= self.config.tau / (1.0 - b1.powi(own)) * *m / (root + 1e-8);
         }

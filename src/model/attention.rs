@@ -63,7 +63,14 @@ impl Attention {
 
     /// Attend and project: query `[B, heads, T, d/heads]` to `[B·T, d]`. `mask` is added to the scores
     /// (`-inf` where it is forbidden to look) and broadcasts to `[B, heads, T, S]`.
-    pub fn attend(&self, views: &Views, query: &Tensor, memory: &KeysValues, mask: Option<&Tensor>, dropout: (Dropout, f64)) -> Tensor {
+    pub fn attend(
+        &self,
+        views: &Views,
+        query: &Tensor,
+        memory: &KeysValues,
+        mask: Option<&Tensor>,
+        dropout: (Dropout, f64),
+    ) -> Tensor {
         let mut scores = query.matmul(&memory.keys.transpose(-2, -1)); // [B, heads, T, S]
         if let Some(mask) = mask {
             scores = scores + mask;

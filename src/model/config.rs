@@ -82,8 +82,11 @@ impl ModelConfig {
                 "",
             ));
         }
-        let rates =
-            [("dropout", self.dropout), ("attention_dropout", self.attention_dropout), ("relu_dropout", self.relu_dropout)];
+        let rates = [
+            ("dropout", self.dropout),
+            ("attention_dropout", self.attention_dropout),
+            ("relu_dropout", self.relu_dropout),
+        ];
         for (key, value) in rates {
             if !(0.0..1.0).contains(&value) {
                 return Err(Error::usage(format!("model.{key} has to be at least 0 and below 1, found {value}"), ""));

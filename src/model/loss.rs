@@ -40,7 +40,8 @@ pub fn label_smoothed_cross_entropy(
         let mut nll = Tensor::zeros([], (Kind::Double, hidden.device()));
         let mut all = Tensor::zeros([], (Kind::Double, hidden.device()));
         let mut d_hidden = Vec::new();
-        let mut d_table = Tensor::zeros(if wants_gradient { table.size() } else { vec![0] }, (Kind::Float, hidden.device()));
+        let mut d_table =
+            Tensor::zeros(if wants_gradient { table.size() } else { vec![0] }, (Kind::Float, hidden.device()));
         let mut start = 0;
         while start < rows {
             let length = chunk.min(rows - start);
@@ -67,6 +68,7 @@ pub fn label_smoothed_cross_entropy(
         return (loss, nll);
     }
     // A scalar with the value of the loss and the gradient that is already known.
-    let carrier = (hidden * Tensor::cat(&d_hidden, 0)).sum(Kind::Float) + (table * d_table.to_kind(table.kind())).sum(Kind::Float);
+    let carrier = (hidden * Tensor::cat(&d_hidden, 0)).sum(Kind::Float)
+        + (table * d_table.to_kind(table.kind())).sum(Kind::Float);
     (loss + &carrier - carrier.detach(), nll)
 }

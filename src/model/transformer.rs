@@ -40,7 +40,8 @@ impl TranslationBatch {
             source,
             source_positions: Tensor::from_slice(&positions(&batch.source, batch.s)).to_device(device),
             previous_output: Tensor::from_slice(&batch.previous_output).view([n, t]).to_device(device),
-            previous_output_positions: Tensor::from_slice(&positions(&batch.previous_output, batch.t)).to_device(device),
+            previous_output_positions: Tensor::from_slice(&positions(&batch.previous_output, batch.t))
+                .to_device(device),
             target_rows: Tensor::from_slice(&rows).to_device(device),
             tokens: target.len() as i64,
             target: Tensor::from_slice(&target).to_device(device),
@@ -142,7 +143,12 @@ impl Transformer {
     ///
     /// # Errors
     /// [`Error::Usage`] for sizes that make no network, and for `share_all_embeddings` with dictionaries of two sizes.
-    pub fn new(config: &ModelConfig, source_symbols: i64, target_symbols: i64, label_smoothing: f64) -> Result<Transformer> {
+    pub fn new(
+        config: &ModelConfig,
+        source_symbols: i64,
+        target_symbols: i64,
+        label_smoothing: f64,
+    ) -> Result<Transformer> {
         config.check()?;
         if config.share_all_embeddings && source_symbols != target_symbols {
             return Err(Error::usage(
@@ -186,8 +192,12 @@ impl Transformer {
             decoder.push(DecoderLayer {
                 self_attention: self_attention(&mut layout, config, &name),
                 encoder_attention: {
-                    let attention =
-                        Attention::over_encoder(&mut layout, &format!("{name}.encoder_attn"), d, config.attention_heads);
+                    let attention = Attention::over_encoder(
+                        &mut layout,
+                        &format!("{name}.encoder_attn"),
+                        d,
+                        config.attention_heads,
+                    );
                     sub_layer(&mut layout, config, &name, "encoder_attn", "encoder_attn_layer_norm", attention)
                 },
                 ffn: feed_forward(&mut layout, config, &name),
@@ -245,7 +255,14 @@ impl Transformer {
         self.encode_ids(views, &ids, &rows, padding.as_ref(), Dropout { active: false })
     }
 
-    fn encode_ids(&self, views: &Views, ids: &Tensor, rows: &Tensor, padding: Option<&Tensor>, dropout: Dropout) -> Encoded {
+    fn encode_ids(
+        &self,
+        views: &Views,
+        ids: &Tensor,
+        rows: &Tensor,
+        padding: Option<&Tensor>,
+        dropout: Dropout,
+    ) -> Encoded {
         let (b, s) = (ids.size()[0], ids.size()[1]);
         let mut x = self.embed(&views[self.source_embedding], ids, rows, dropout); // [B·S, d]
         let mask = padding.map(|padding| {
@@ -272,8 +289,12 @@ impl Transformer {
     /// Run the decoder over whole target sentences; the result is the last layer's output, `[B·T, d]`.
     pub fn decode(&self, views: &Views, batch: &TranslationBatch, encoded: &Encoded, dropout: Dropout) -> Tensor {
         let (b, t) = (batch.previous_output.size()[0], batch.previous_output.size()[1]);
-        let mut x =
-            self.embed(&views[self.target_embedding], &batch.previous_output, &batch.previous_output_positions, dropout);
+        let mut x = self.embed(
+            &views[self.target_embedding],
+            &batch.previous_output,
+            &batch.previous_output_positions,
+            dropout,
+        );
         let causal = Tensor::full([t, t], f64::NEG_INFINITY, (x.kind(), x.device())).triu(1); // [T, T]
         for layer in &self.decoder {
             x = self.residual(views, &layer.self_attention, x, dropout, |attention, x| {
@@ -283,7 +304,13 @@ impl Transformer {
             x = self.residual(views, &layer.encoder_attention, x, dropout, |attention, x| {
                 let query = attention.project_query(views, x, b, t);
                 let memory = attention.project_memory(views, &encoded.output, encoded.b, encoded.s);
-                attention.attend(views, &query, &memory, encoded.mask.as_ref(), (dropout, self.config.attention_dropout))
+                attention.attend(
+                    views,
+                    &query,
+                    &memory,
+                    encoded.mask.as_ref(),
+                    (dropout, self.config.attention_dropout),
+                )
             });
             x = self.residual(views, &layer.ffn, x, dropout, |ffn, x| self.feed_forward(views, ffn, x, dropout));
         }
@@ -446,9 +473,8 @@ fn sub_layer<Body>(
     body: Body,
 ) -> SubLayer<Body> {
     let norm = norm(layout, &format!("{layer}.{norm_name}"), config.embed_dim);
-    let w_skip = config
-        .w_skip
-        .then(|| layout.add(&format!("{layer}.{part}.w_skip"), &[config.embed_dim], BlockKind::SkipScale));
+    let w_skip =
+        config.w_skip.then(|| layout.add(&format!("{layer}.{part}.w_skip"), &[config.embed_dim], BlockKind::SkipScale));
     SubLayer { body, norm, w_skip }
 }
 

@@ -44,9 +44,8 @@ impl Optimizer for RAdam {
             let longest = 2.0 / (1.0 - self.beta2) - 1.0;
             let length = longest - 2.0 * s * decay / (1.0 - decay);
             let step = if length > 5.0 {
-                let rectification = ((length - 4.0) * (length - 2.0) * longest
-                    / ((longest - 4.0) * (longest - 2.0) * length))
-                    .sqrt();
+                let rectification =
+                    ((length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length)).sqrt();
                 corrected * (rectification * (1.0 - decay).sqrt()) / (self.v.sqrt() + self.epsilon)
             } else {
                 corrected

@@ -1,6 +1,6 @@
 //! Checkpoints: safetensors with fairseq's parameter names, written whole or not at all.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ impl Checkpoint {
     }
 
     /// Write everything to `path`; `identity` is what has to be equal when it is loaded (hashes of dictionaries).
-    pub fn save(&self, path: &Path, layout: &Layout, identity: &HashMap<String, String>) -> Result<()> {
+    pub fn save(&self, path: &Path, layout: &Layout, identity: &BTreeMap<String, String>) -> Result<()> {
         let mut metadata = identity.clone();
         let state = serde_json::to_string(&self.state)
             .map_err(|error| Error::content("the state of the run", "JSON", error.to_string(), ""))?;
@@ -92,7 +92,7 @@ impl Checkpoint {
         let state = self.optimizer.state();
         let names: Vec<String> = state.iter().map(|(prefix, _)| format!("optimizer.{prefix}")).collect();
         vectors.extend(names.iter().map(String::as_str).zip(state.iter().map(|(_, vector)| *vector)));
-        layout.save(path, &vectors, metadata)
+        layout.save(path, &vectors, &metadata)
     }
 
     /// Read what [`Checkpoint::save`] wrote; `optimizer` gives the kind.
@@ -103,13 +103,14 @@ impl Checkpoint {
         path: &Path,
         layout: &Layout,
         mut optimizer: Box<dyn Optimizer>,
-        identity: &HashMap<String, String>,
+        identity: &BTreeMap<String, String>,
     ) -> Result<Checkpoint> {
         let metadata = check_metadata(path, identity)?;
-        let state = metadata.get(STATE_KEY).and_then(|text| serde_json::from_str::<State>(text).ok()).ok_or_else(|| {
-            let next = "resume from the `last` checkpoint that `nmt train` wrote";
-            Error::content(path.display().to_string(), "a checkpoint with the state of a run", "weights only", next)
-        })?;
+        let state =
+            metadata.get(STATE_KEY).and_then(|text| serde_json::from_str::<State>(text).ok()).ok_or_else(|| {
+                let next = "resume from the `last` checkpoint that `nmt train` wrote";
+                Error::content(path.display().to_string(), "a checkpoint with the state of a run", "weights only", next)
+            })?;
         let theta = layout.load(path, "")?;
         let prefixes: Vec<&str> = optimizer.state().iter().map(|(prefix, _)| *prefix).collect();
         let vectors: Result<Vec<Tensor>> =
@@ -120,23 +121,23 @@ impl Checkpoint {
 }
 
 /// Write θ alone.
-pub fn save_weights(path: &Path, layout: &Layout, theta: &Tensor, identity: &HashMap<String, String>) -> Result<()> {
+pub fn save_weights(path: &Path, layout: &Layout, theta: &Tensor, identity: &BTreeMap<String, String>) -> Result<()> {
     let mut metadata = identity.clone();
     metadata.insert(FORMAT_KEY.into(), FORMAT.to_string());
-    layout.save(path, &[("", theta)], metadata)
+    layout.save(path, &[("", theta)], &metadata)
 }
 
 /// Read θ of a checkpoint, or of any safetensors file with fairseq's names.
 ///
 /// # Errors
 /// [`Error::Content`] when the file is damaged, of another model, or says that it belongs to other dictionaries.
-pub fn load_weights(path: &Path, layout: &Layout, identity: &HashMap<String, String>) -> Result<Tensor> {
+pub fn load_weights(path: &Path, layout: &Layout, identity: &BTreeMap<String, String>) -> Result<Tensor> {
     check_metadata(path, identity)?;
     layout.load(path, "")
 }
 
 /// Refuse a file of a newer program or of other dictionaries; files of other programs say nothing about either.
-fn check_metadata(path: &Path, identity: &HashMap<String, String>) -> Result<HashMap<String, String>> {
+fn check_metadata(path: &Path, identity: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
     let metadata = safetensors_metadata(path)?;
     let format = metadata.get(FORMAT_KEY).map_or(Some(0), |text| text.parse::<u32>().ok());
     if format.is_none_or(|format| format > FORMAT) {

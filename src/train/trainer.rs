@@ -1,6 +1,6 @@
 //! The training loop.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::path::Path;
 use std::time::Instant;
@@ -76,7 +76,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     config: &Config,
     mut checkpoint: Checkpoint,
     folder: &Path,
-    identity: &HashMap<String, String>,
+    identity: &BTreeMap<String, String>,
     mut validate: impl FnMut(&Tensor) -> Result<Validation>,
     signal: impl Fn() -> Option<i32>,
 ) -> Result<Outcome> {
@@ -129,7 +129,11 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         progress.set(state.update, || {
             let window = &state.window;
             let bits = window.loss / window.tokens as f64 / LN_2;
-            format!("epoch {} loss {bits:.3} lr {rate:.2e} {:.0} tokens/s", state.epoch, window.tokens as f64 / window.seconds)
+            format!(
+                "epoch {} loss {bits:.3} lr {rate:.2e} {:.0} tokens/s",
+                state.epoch,
+                window.tokens as f64 / window.seconds
+            )
         });
         if state.update.is_multiple_of(training.log_every) || state.update == training.max_updates {
             let window = std::mem::take(&mut state.window);
@@ -162,7 +166,11 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             checkpoint.save(&folder.join(LAST), layout, identity)?;
         }
         if let Some(signal) = stopped {
-            let saved = format!("saved {} at update {}; go on with --resume", folder.join(LAST).display(), checkpoint.state.update);
+            let saved = format!(
+                "saved {} at update {}; go on with --resume",
+                folder.join(LAST).display(),
+                checkpoint.state.update
+            );
             return Err(Error::Interrupted { signal, saved });
         }
     };
@@ -210,7 +218,9 @@ fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
 
 /// A seed for the dropout of one update: neighbouring updates get unrelated ones (SplitMix64).
 fn update_seed(seed: u64, update: u64) -> i64 {
-    let mut z = seed.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(update.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut z = seed
+        .wrapping_mul(0xd134_2543_de82_ef95)
+        .wrapping_add(update.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (z ^ (z >> 31)) as i64
@@ -299,5 +309,7 @@ fn validation_line(update: u64, epoch: u64, found: &Validation, best: bool) -> S
     let bleu = found.bleu.map_or(String::new(), |bleu| format!(", BLEU {bleu:.2}"));
     let best = if best { " (best so far)" } else { "" };
     let (nll, perplexity) = (found.nll_loss, found.perplexity);
-    format!("update {update} (epoch {epoch}): validation nll {nll:.3} bits a token, perplexity {perplexity:.2}{bleu}{best}")
+    format!(
+        "update {update} (epoch {epoch}): validation nll {nll:.3} bits a token, perplexity {perplexity:.2}{bleu}{best}"
+    )
 }

@@ -1,6 +1,6 @@
 //! A run folder as a model: configuration, dictionaries, text pipeline and weights in one place.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tch::{Device, Tensor};
@@ -25,8 +25,8 @@ pub fn identity(
     target_lang: &str,
     source: &Dictionary,
     target: &Dictionary,
-) -> HashMap<String, String> {
-    HashMap::from([
+) -> BTreeMap<String, String> {
+    BTreeMap::from([
         ("source_lang".to_string(), source_lang.to_string()),
         ("target_lang".to_string(), target_lang.to_string()),
         ("source_dictionary".to_string(), source.hash()),
@@ -182,7 +182,11 @@ impl ModelFolder {
             if ours.hash() != theirs.hash() {
                 return Err(Error::content(
                     dictionary_path(dir, lang).display().to_string(),
-                    format!("the dictionary that the model in {} was trained with ({} entries)", self.folder.display(), ours.len()),
+                    format!(
+                        "the dictionary that the model in {} was trained with ({} entries)",
+                        self.folder.display(),
+                        ours.len()
+                    ),
                     format!("another one ({} entries)", theirs.len()),
                     "use the data folder that the model was trained on, or preprocess with its dictionaries and tokenizer",
                 ));

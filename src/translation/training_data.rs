@@ -34,12 +34,18 @@ impl TranslationData {
     /// # Errors
     /// [`crate::Error::Content`] for an empty split and for a sentence that fits no batch, unless
     /// `training.skip_too_long`.
-    pub fn new(dataset: ParallelDataset, config: &Config, max_tokens: usize, device: Device) -> Result<TranslationData> {
+    pub fn new(
+        dataset: ParallelDataset,
+        config: &Config,
+        max_tokens: usize,
+        device: Device,
+    ) -> Result<TranslationData> {
         let TrainingConfig { seed, .. } = config.training;
         let lengths = (dataset.source_lengths(), dataset.target_lengths());
         let limits = limits(config, max_tokens);
         let data = TranslationData { dataset, lengths, limits, seed, device };
-        let skipped = if limits.skip_too_long { data.limits.too_long(&data.lengths.0, &data.lengths.1).len() } else { 0 };
+        let skipped =
+            if limits.skip_too_long { data.limits.too_long(&data.lengths.0, &data.lengths.1).len() } else { 0 };
         if skipped > 0 {
             progress::note(format!("{skipped} of {} sentence pairs are too long and left out", data.dataset.len()));
         }

@@ -47,7 +47,17 @@ impl Validator {
         let references = kept.iter().map(|&i| words(&dataset.target_dictionary, &dataset.target.get(i))).collect();
         let search = SearchConfig { beam: config.validation.beam, ..config.search.clone() };
         let compute = config.training.compute.kind();
-        Ok(Validator { dataset, batches, sources, references, search, bleu: config.validation.bleu, max_tokens, compute, device })
+        Ok(Validator {
+            dataset,
+            batches,
+            sources,
+            references,
+            search,
+            bleu: config.validation.bleu,
+            max_tokens,
+            compute,
+            device,
+        })
     }
 
     /// Validate θ.

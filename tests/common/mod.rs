@@ -1,5 +1,7 @@
-//! Where the reference data is, and reading it.
+//! What tests share: reference data and how it is read, and the program as a user runs it.
 #![allow(dead_code)]
+
+pub mod command;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

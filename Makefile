@@ -1,0 +1,21 @@
+# The two commands of the README, and what developers need.
+.PHONY: setup build demo test
+
+# libtorch in ./libtorch, once. To use one that is here already: set LIBTORCH, or
+# scripts/setup-libtorch.sh --archive FILE.zip
+setup:
+	@scripts/setup-libtorch.sh
+
+# target/release/nmt
+build: setup
+	cargo build --release --locked
+
+# The whole main job on a generated corpus, in ./demo-run
+demo: build
+	@scripts/demo.sh
+
+# Everything that has to pass. Tests are built like the program, so that libtorch's bindings are compiled once.
+test: build
+	cargo fmt --check
+	cargo clippy --release --locked --all-targets -- -D warnings
+	cargo test --release --locked

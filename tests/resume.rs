@@ -1,0 +1,97 @@
+//! A run that was stopped and resumed ends with the bits of one that was not.
+mod common;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use common::command::Lab;
+
+const UPDATES: &[&str] = &[
+    "--max-updates=60",
+    "--set=validation.every_updates=15",
+    "--set=training.log_every=5",
+    "--set=training.checkpoint_every=4",
+    "--set=training.update_frequency=2",
+];
+
+/// Start the run (or go on with it), wait until its log is longer than before, and send `signal`.
+fn stop_once(lab: &Lab, signal: &str) -> Option<i32> {
+    let mut arguments = lab.train_arguments("stopped", UPDATES);
+    arguments.push("--resume");
+    let log = lab.path("stopped/log.jsonl");
+    let before = std::fs::metadata(&log).map_or(0, |file| file.len());
+    let mut child = lab.command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    while std::fs::metadata(&log).map_or(0, |file| file.len()) <= before && start.elapsed() < Duration::from_secs(60) {
+        if child.try_wait().unwrap().is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    std::process::Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
+    child.wait().unwrap().code()
+}
+
+/// The log without what depends on the clock.
+fn events(lab: &Lab, run: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(lab.path(run).join("log.jsonl")).unwrap();
+    let parse = |line: &str| {
+        let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+        for key in ["seconds", "tokens_per_second"] {
+            event.as_object_mut().unwrap().remove(key);
+        }
+        event
+    };
+    text.lines().map(parse).collect()
+}
+
+#[test]
+fn resumed_is_never_having_stopped() {
+    let lab = Lab::new();
+    lab.preprocess().train("whole", UPDATES).ok();
+    assert_eq!(events(&lab, "whole").len(), 16);
+    let codes: Vec<Option<i32>> = ["-INT", "-KILL", "-TERM", "-KILL"].map(|signal| stop_once(&lab, signal)).into();
+    assert_eq!(codes[0], Some(130), "SIGINT");
+    assert_eq!(codes[1], None, "SIGKILL");
+    assert!(codes[2] == Some(143) || codes[2] == Some(0), "SIGTERM: {codes:?}");
+    let mut arguments = lab.train_arguments("stopped", UPDATES);
+    arguments.push("--resume");
+    lab.nmt(&arguments).ok();
+    assert_eq!(events(&lab, "whole"), events(&lab, "stopped"));
+    for name in ["last.safetensors", "best.safetensors"] {
+        let tensors = |run: &str| common::tensors(&lab.path(run).join(name));
+        let (whole, stopped) = (tensors("whole"), tensors("stopped"));
+        assert_eq!(whole.len(), stopped.len());
+        for (key, tensor) in whole {
+            assert!(tensor.equal(&stopped[&key]), "{name}: {key}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_does_not() {
+    let lab = Lab::new();
+    lab.preprocess();
+    for (run, seed) in [("a", "--seed=5"), ("b", "--seed=5"), ("c", "--seed=6")] {
+        lab.train(run, &["--max-updates=10", seed]).ok();
+    }
+    let bytes = |run: &str| std::fs::read(lab.path(run).join("best.safetensors")).unwrap();
+    assert_eq!(
+        common::tensors(&lab.path("a/best.safetensors")).len(),
+        common::tensors(&lab.path("c/best.safetensors")).len()
+    );
+    assert!(bytes("a") == bytes("b"));
+    assert!(bytes("a") != bytes("c"));
+}
+
+#[test]
+fn a_run_is_not_overwritten_or_changed_by_accident() {
+    let lab = Lab::new();
+    lab.preprocess().train("run", &["--max-updates=3"]).ok();
+    lab.train("run", &["--max-updates=3"]).fails(2, &["holds a run already", "--resume"]);
+    let more = ["train", "--data", "data", "--output", "run", "--resume"];
+    lab.nmt(&[&more[..], &["--seed", "9"]].concat()).fails(2, &["training.seed = 1", "found 9"]);
+    // Going on for longer is what --resume is for.
+    lab.nmt(&[&more[..], &["--max-updates", "5"]].concat()).ok();
+    assert!(events(&lab, "run").iter().any(|event| event["update"] == 5));
+}
