@@ -72,9 +72,11 @@ fn codes_are_applied_as_apply_bpe_does() {
 
 #[test]
 fn a_tokenizer_json_gives_the_same_pieces() {
-    let Some(codes) = codes() else { return };
+    let Some(counts) = training_counts() else { return };
     let folder = tempfile::tempdir().unwrap();
-    Subword::read(&codes).unwrap().save(&folder.path().join("tokenizer.json")).unwrap();
+    let merges = learn_merges(&counts, 2000, |_| Ok(())).unwrap();
+    let learnt = Subword::from_merges(&merges, counts.keys().flat_map(|word| word.chars())).unwrap();
+    learnt.save(&folder.path().join("tokenizer.json")).unwrap();
     let subword = Subword::load(folder.path()).unwrap().unwrap();
     assert_eq!(subword.merges(), 2000);
     assert_segments_as_the_reference(&subword);
@@ -82,10 +84,11 @@ fn a_tokenizer_json_gives_the_same_pieces() {
     // The crate by itself, without any code of ours, reads the file and finds the same pieces.
     let crate_alone = tokenizers::Tokenizer::from_file(folder.path().join("tokenizer.json")).unwrap();
     let Some(text) = reference(TEXTS[0].0) else { return };
+    let mut compared = 0;
     for line in lines(&text) {
         let encoding = crate_alone.encode(line.as_str(), false).unwrap();
         if encoding.get_ids().contains(&0) {
-            continue; // A character without a merge, of which the crate only keeps that it is unknown.
+            continue; // A character that the training text does not have, of which the crate only keeps that it is unknown.
         }
         let pieces: Vec<String> = encoding
             .get_tokens()
@@ -93,14 +96,19 @@ fn a_tokenizer_json_gives_the_same_pieces() {
             .map(|token| token.strip_suffix("</w>").map_or_else(|| format!("{token}@@"), str::to_string))
             .collect();
         assert_eq!(pieces.join(" "), subword.segment(&line));
+        compared += 1;
     }
+    assert!(compared > 900, "{compared}");
 }
 
 #[test]
 fn the_merges_are_those_of_learn_bpe() {
     let (Some(codes), Some(counts)) = (codes(), training_counts()) else { return };
     let expected: Vec<String> = lines(&codes).into_iter().skip(1).collect();
-    let learnt: Vec<String> =
-        learn_merges(&counts, 2000).into_iter().map(|(first, second)| format!("{first} {second}")).collect();
+    let learnt: Vec<String> = learn_merges(&counts, 2000, |_| Ok(()))
+        .unwrap()
+        .into_iter()
+        .map(|(first, second)| format!("{first} {second}"))
+        .collect();
     assert_eq!(learnt, expected);
 }

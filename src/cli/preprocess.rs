@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use nmt::data::{Bpe, DictionaryOptions, PreprocessOptions, preprocess};
 use nmt::text::{LengthFilter, MosesVersion, TextSettings, Tokenization};
 
+use super::signals;
+
 /// Make a dataset from raw text: tokenise, clean, cut into pieces, number, binarise.
 ///
 /// A PREFIX stands for two files, PREFIX.SRC and PREFIX.TGT (or PREFIX.SRC.gz and PREFIX.TGT.gz) with a sentence a
@@ -100,7 +102,7 @@ pub struct PreprocessArgs {
 impl PreprocessArgs {
     /// Make the dataset with so many threads; the table goes to standard output.
     pub fn run(&self, threads: Option<usize>) -> nmt::Result<()> {
-        super::print(&format!("{}\n", preprocess(&self.options(threads))?))
+        super::print(&format!("{}\n", preprocess(&self.options(threads), signals::watch()?)?))
     }
 
     fn options(&self, threads: Option<usize>) -> PreprocessOptions {

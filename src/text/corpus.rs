@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// The text of a language: `PREFIX.LANG`, or `PREFIX.LANG.gz` where that is not there.
 ///
 /// # Errors
-/// [`Error::Usage`] that names both.
+/// [`Error::Content`] that names both.
 pub fn find_text(prefix: &Path, language: &str) -> Result<PathBuf> {
     let with = |extension: String| {
         let mut name = prefix.as_os_str().to_os_string();
@@ -24,8 +24,10 @@ pub fn find_text(prefix: &Path, language: &str) -> Result<PathBuf> {
     } else if compressed.is_file() {
         Ok(compressed)
     } else {
-        Err(Error::usage(
-            format!("expected {} or {}, found neither", plain.display(), compressed.display()),
+        Err(Error::content(
+            prefix.display().to_string(),
+            format!("a text {} or {}", plain.display(), compressed.display()),
+            "neither",
             format!("give the path without .{language}, and check the language code"),
         ))
     }
@@ -48,16 +50,6 @@ impl LineReader {
         let reader: Box<dyn BufRead> =
             if compressed { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) };
         Ok(LineReader { path: path.to_path_buf(), reader, compressed, bytes: Vec::new(), lines: 0 })
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// How many lines were read.
-    pub fn lines(&self) -> u64 {
-        self.lines
     }
 
     /// The next line without its `\n`; none at the end.

@@ -6,7 +6,8 @@
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::rc::Rc;
 
-use super::subword::END_OF_WORD;
+use super::subword::{END_OF_WORD, Merge};
+use crate::error::Result;
 
 type Pair = (u32, u32);
 
@@ -15,19 +16,28 @@ type Pair = (u32, u32);
 ///
 /// ```
 /// let counts = [("abab", 1), ("ab", 1)].map(|(word, count)| (word.to_string(), count)).into();
-/// let merges = nmt::text::learn_merges(&counts, 10);
+/// let merges = nmt::text::learn_merges(&counts, 10, |_| Ok(()))?;
 /// assert_eq!(merges, [("a".to_string(), "b</w>".to_string())]);
+/// # Ok::<(), nmt::Error>(())
 /// ```
-pub fn learn_merges(counts: &HashMap<String, u64>, merges: usize) -> Vec<(String, String)> {
+///
+/// # Errors
+/// Those of `learnt`, which is called with the number of merges before each one is looked for.
+pub fn learn_merges(
+    counts: &HashMap<String, u64>,
+    merges: usize,
+    mut learnt: impl FnMut(usize) -> Result<()>,
+) -> Result<Vec<Merge>> {
     let mut state = State::new(counts);
-    let mut learnt = Vec::new();
-    while learnt.len() < merges
+    let mut list = Vec::new();
+    while list.len() < merges
         && let Some(pair) = state.most_frequent()
     {
-        learnt.push((state.symbol(pair.0).to_string(), state.symbol(pair.1).to_string()));
+        learnt(list.len())?;
+        list.push((state.symbol(pair.0).to_string(), state.symbol(pair.1).to_string()));
         state.merge(pair);
     }
-    learnt
+    Ok(list)
 }
 
 struct State {

@@ -11,7 +11,7 @@ pub use clean::{LengthFilter, Misfit};
 pub use corpus::{LineReader, PairReader, find_text};
 pub use learn_bpe::learn_merges;
 pub use pipeline::{MosesVersion, TextPipeline, TextSettings, Tokenization};
-pub use subword::{Subword, blank_separated, join_subwords};
+pub use subword::{Merge, Subword, blank_separated, join_subwords};
 
 /// The file of a data or model folder that says how its text was made: the `text` object holds the
 /// [`TextSettings`].

@@ -1,13 +1,14 @@
 //! Which pieces is a word made of? Byte-pair encoding by the `tokenizers` crate, shown as subword-nmt shows it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::{Model, SplitDelimiterBehavior, Tokenizer};
 
-use super::{SUBWORD_FILE, learn_merges};
+use super::SUBWORD_FILE;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -15,18 +16,21 @@ use crate::files;
 pub(super) const END_OF_WORD: &str = "</w>";
 /// What every piece but the last of a word ends with in the text.
 const CONTINUED: &str = "@@";
-/// The name that characters without a merge have in `tokenizer.json`. Words have no blanks, so that it is never made
+/// The name that characters which are not in the vocabulary have in `tokenizer.json`. Words have no blanks, so that it is never made
 /// from the characters of a word.
 const UNKNOWN: &str = "<unknown character>";
 /// Distinct words whose pieces are remembered.
 const REMEMBERED: usize = 200_000;
 
-/// A byte-pair encoding.
+/// Two neighbouring symbols that become one.
+pub type Merge = (String, String);
+
+/// A byte-pair encoding, with merges from [`learn_merges`](super::learn_merges) or from a file.
 ///
 /// ```
 /// use nmt::text::{Subword, join_subwords};
 /// let merges = [("l", "o"), ("lo", "w</w>")].map(|(a, b)| (a.to_string(), b.to_string()));
-/// let subword = Subword::from_merges(&merges)?;
+/// let subword = Subword::from_merges(&merges, [])?;
 /// assert_eq!(subword.segment("low lower łow"), "low lo@@ w@@ e@@ r ł@@ o@@ w");
 /// assert_eq!(join_subwords("low lo@@ w@@ e@@ r ł@@ o@@ w"), "low lower łow");
 /// # Ok::<(), nmt::Error>(())
@@ -38,24 +42,29 @@ pub struct Subword {
 }
 
 impl Subword {
-    /// Learn up to `merges` merges from words and how often they occur; see [`learn_merges`].
-    pub fn learn(counts: &HashMap<String, u64>, merges: usize) -> Result<Subword> {
-        Subword::from_merges(&learn_merges(counts, merges))
-    }
-
     /// The encoding that carries out `merges` in this order; of a merge that comes twice the first counts.
+    ///
+    /// Characters without a merge make no difference here, but other programs that read the `tokenizer.json` know only
+    /// those of the merges and of `alphabet`.
     ///
     /// # Errors
     /// [`Error::Content`] when the crate does not take them.
-    pub fn from_merges(merges: &[(String, String)]) -> Result<Subword> {
+    pub fn from_merges(merges: &[Merge], alphabet: impl IntoIterator<Item = char>) -> Result<Subword> {
         let mut vocabulary = Vocab::from_iter([(UNKNOWN.to_string(), 0)]);
+        let mut add = |symbol: String| {
+            let next = vocabulary.len() as u32;
+            vocabulary.entry(symbol).or_insert(next);
+        };
+        let merged = merges.iter().flat_map(|(first, second)| [first, second]);
+        let characters = merged.flat_map(|symbol| symbol.strip_suffix(END_OF_WORD).unwrap_or(symbol).chars());
+        for character in characters.chain(alphabet).collect::<BTreeSet<char>>() {
+            add(character.to_string());
+            add(format!("{character}{END_OF_WORD}"));
+        }
         let mut seen = HashSet::new();
-        let merges: Vec<(String, String)> = merges.iter().filter(|merge| seen.insert(*merge)).cloned().collect();
+        let merges: Vec<Merge> = merges.iter().filter(|merge| seen.insert(*merge)).cloned().collect();
         for (first, second) in &merges {
-            for symbol in [first.clone(), second.clone(), format!("{first}{second}")] {
-                let next = vocabulary.len() as u32;
-                vocabulary.entry(symbol).or_insert(next);
-            }
+            [first.clone(), second.clone(), format!("{first}{second}")].into_iter().for_each(&mut add);
         }
         let n = merges.len();
         let model = BPE::builder()
@@ -74,12 +83,12 @@ impl Subword {
     /// [`Error::Content`] with the line, or with what the model would have to be.
     pub fn read(path: &Path) -> Result<Subword> {
         let text = files::read_text(path)?;
-        let merges = if text.trim_start().starts_with('{') {
-            merges_of_tokenizer(path, &text)?
+        if text.trim_start().starts_with('{') {
+            let (merges, alphabet) = parts_of_tokenizer(path, &text)?;
+            Subword::from_merges(&merges, alphabet)
         } else {
-            merges_of_codes(path, &text)?
-        };
-        Subword::from_merges(&merges)
+            Subword::from_merges(&merges_of_codes(path, &text)?, [])
+        }
     }
 
     /// The encoding of a data or model folder, its `tokenizer.json`; none when there is no such file.
@@ -157,6 +166,8 @@ struct ModelPart {
     #[serde(default)]
     byte_fallback: bool,
     #[serde(default)]
+    vocab: HashMap<String, IgnoredAny>,
+    #[serde(default)]
     merges: Vec<MergePart>,
 }
 
@@ -168,7 +179,8 @@ enum MergePart {
     Text(String),
 }
 
-fn merges_of_tokenizer(path: &Path, text: &str) -> Result<Vec<(String, String)>> {
+/// The merges and the characters of the vocabulary.
+fn parts_of_tokenizer(path: &Path, text: &str) -> Result<(Vec<Merge>, Vec<char>)> {
     let refused = |found: String| {
         Error::content(
             path.display().to_string(),
@@ -191,10 +203,15 @@ fn merges_of_tokenizer(path: &Path, text: &str) -> Result<Vec<(String, String)>>
         MergePart::Pair(first, second) => Ok((first, second)),
         MergePart::Text(text) => two_symbols(&text).ok_or_else(|| refused(format!("{text:?} as merge {}", i + 1))),
     };
-    model.merges.into_iter().enumerate().map(pair).collect()
+    let merges = model.merges.into_iter().enumerate().map(pair).collect::<Result<_>>()?;
+    let only_character = |symbol: &String| {
+        let mut characters = symbol.strip_suffix(END_OF_WORD).unwrap_or(symbol).chars();
+        characters.next().filter(|_| characters.next().is_none())
+    };
+    Ok((merges, model.vocab.keys().filter_map(only_character).collect()))
 }
 
-fn merges_of_codes(path: &Path, text: &str) -> Result<Vec<(String, String)>> {
+fn merges_of_codes(path: &Path, text: &str) -> Result<Vec<Merge>> {
     let mut lines = text.trim_end_matches('\n').split('\n').enumerate();
     let refused = |line: usize, expected: &str, found: &str| {
         Error::content(
@@ -215,7 +232,7 @@ fn merges_of_codes(path: &Path, text: &str) -> Result<Vec<(String, String)>> {
     lines.map(pair).collect()
 }
 
-fn two_symbols(text: &str) -> Option<(String, String)> {
+fn two_symbols(text: &str) -> Option<Merge> {
     let (first, second) = text.split_once(' ')?;
     (!first.is_empty() && !second.is_empty() && !second.contains(' ')).then(|| (first.to_string(), second.to_string()))
 }

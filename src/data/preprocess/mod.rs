@@ -26,6 +26,7 @@ use crate::files;
 use crate::progress::Progress;
 use crate::text::{
     LengthFilter, LineReader, Misfit, PairReader, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, blank_separated,
+    learn_merges,
 };
 use in_order::in_order;
 use options::SplitFiles;
@@ -40,12 +41,21 @@ type Counts = HashMap<String, u64>;
 /// `tokenizer.json` where there is a byte-pair encoding, and `preprocess.json` with the settings and the report, from
 /// which [`TextPipeline::load`] takes up the way of the text again.
 ///
-/// The output depends on the text and the options only, and appears whole or not at all.
+/// The output depends on the text and the options only, and appears whole or not at all. `signal` is asked from time to
+/// time whether a signal has come, and which.
 ///
 /// # Errors
-/// [`Error::Usage`] for options that do not fit together, texts that are missing and a folder that may not be replaced;
-/// [`Error::Content`] for a text that is not UTF-8, is empty or does not have two sides of the same length.
-pub fn preprocess(options: &PreprocessOptions) -> Result<PreprocessReport> {
+/// [`Error::Usage`] for options that do not fit together, and a folder that may not be replaced;
+/// [`Error::Content`] for a text that is missing, is not UTF-8, is empty or does not have two sides of the same length;
+/// [`Error::Interrupted`] on a signal.
+pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>) -> Result<PreprocessReport> {
+    let check_signal = || match signal() {
+        Some(signal) => Err(Error::Interrupted {
+            signal,
+            saved: "nothing was written; to make the dataset, run the command again".to_string(),
+        }),
+        None => Ok(()),
+    };
     let splits = options.splits()?;
     let [source, target] = options.languages();
     let pipelines = [TextPipeline::new(source, &options.text)?, TextPipeline::new(target, &options.text)?];
@@ -59,12 +69,12 @@ pub fn preprocess(options: &PreprocessOptions) -> Result<PreprocessReport> {
     for split in &splits {
         let filter = if split.train { options.lengths } else { LengthFilter::default() };
         let stage = TextToWords { split, pipelines: &pipelines, filter, spool: &spool, threads };
-        reports.push(stage.run(&mut counts)?);
+        reports.push(stage.run(&mut counts, &check_signal)?);
     }
 
     let subword = match &options.bpe {
         Bpe::None => None,
-        Bpe::Merges(merges) => Some(learn(&counts, *merges)?),
+        Bpe::Merges(merges) => Some(learn(&counts, *merges, &check_signal)?),
         Bpe::File(path) => Some(Subword::read(path)?),
     };
     let dictionaries = dictionaries(options, &counts, subword.as_ref())?;
@@ -76,7 +86,8 @@ pub fn preprocess(options: &PreprocessOptions) -> Result<PreprocessReport> {
             let title = format!("binarise {}.{}", report.split, side.language);
             let stage = WordsToIds { subword: subword.as_ref(), dictionary, threads };
             let path = spooled(&spool, &report.split, &side.language);
-            (side.tokens, side.unknown) = stage.run(&path, &prefix, Progress::new(title, Some(report.kept)))?;
+            let progress = Progress::new(title, Some(report.kept));
+            (side.tokens, side.unknown) = stage.run(&path, &prefix, progress, &check_signal)?;
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }
@@ -147,7 +158,7 @@ struct WordLines {
 }
 
 impl TextToWords<'_> {
-    fn run(&self, counts: &mut [Counts; 2]) -> Result<SplitReport> {
+    fn run(&self, counts: &mut [Counts; 2], check_signal: &dyn Fn() -> Result<()>) -> Result<SplitReport> {
         let languages = self.pipelines.each_ref().map(TextPipeline::language);
         let side = |language: &str| SideReport { language: language.to_string(), tokens: 0, unknown: 0 };
         let mut report = SplitReport {
@@ -164,6 +175,7 @@ impl TextToWords<'_> {
         let mut reader = PairReader::open(&self.split.source, &self.split.target)?;
         let next = || reader.read_pairs(LINES).map(|pairs| (!pairs.is_empty()).then_some(pairs));
         let take = |lines: WordLines| {
+            check_signal()?;
             progress.add(lines.read);
             report.read += lines.read;
             report.kept += lines.kept;
@@ -232,9 +244,15 @@ fn both(counts: &[Counts; 2]) -> Counts {
     all
 }
 
-fn learn(counts: &[Counts; 2], merges: usize) -> Result<Subword> {
-    let _progress = Progress::new(format!("learn {merges} merges"), None);
-    Subword::learn(&both(counts), merges)
+fn learn(counts: &[Counts; 2], merges: usize, check_signal: &dyn Fn() -> Result<()>) -> Result<Subword> {
+    let mut progress = Progress::new("learn merges", Some(merges as u64));
+    let learnt = |n: usize| {
+        progress.set(n as u64, String::new);
+        check_signal()
+    };
+    let counts = both(counts);
+    let merges = learn_merges(&counts, merges, learnt)?;
+    Subword::from_merges(&merges, counts.keys().flat_map(|word| word.chars()))
 }
 
 /// The dictionaries of source and target.
@@ -285,7 +303,13 @@ struct WordsToIds<'a> {
 
 impl WordsToIds<'_> {
     /// Binarise the lines of `path`; the numbers of tokens and of unknown ones.
-    fn run(&self, path: &Path, prefix: &Path, mut progress: Progress) -> Result<(u64, u64)> {
+    fn run(
+        &self,
+        path: &Path,
+        prefix: &Path,
+        mut progress: Progress,
+        check_signal: &dyn Fn() -> Result<()>,
+    ) -> Result<(u64, u64)> {
         let mut reader = LineReader::open(path)?;
         let mut writer = IndexedWriter::create(prefix, self.dictionary.len())?;
         let (mut tokens, mut unknown) = (0, 0);
@@ -300,6 +324,7 @@ impl WordsToIds<'_> {
         };
         let work = |lines: Vec<String>| lines.iter().map(|line| self.encode(line)).collect::<Vec<_>>();
         let take = |sentences: Vec<(Vec<i64>, u64)>| {
+            check_signal()?;
             progress.add(sentences.len() as u64);
             for (ids, unknown_ids) in sentences {
                 tokens += ids.len() as u64;
