@@ -56,3 +56,15 @@ pub fn libtorch_version() -> String {
 pub fn device() -> tch::Device {
     tch::Device::cuda_if_available()
 }
+
+/// Tell the allocator to keep what is freed instead of giving it back to the system: a training step frees and takes
+/// again hundreds of large tensors, and page faults were a tenth of its time. For the start of a program.
+pub fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: mallopt only sets numbers of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
+        libc::mallopt(libc::M_TOP_PAD, 64 << 20);
+    }
+}

@@ -61,6 +61,7 @@ enum DataCommand {
 impl CommandLine {
     /// Run the sub-command.
     pub fn run(&self) -> nmt::Result<()> {
+        nmt::machine::keep_freed_memory();
         nmt::progress::set_quiet(self.quiet);
         let threads = self.threads.map(usize::from);
         if let Some(threads) = threads {

@@ -91,7 +91,7 @@ pub fn beam_search(
     config: &SearchConfig,
     device: Device,
 ) -> Result<Vec<Vec<Hypothesis>>> {
-    let sentences = if width == 0 { 0 } else { source.len() / width };
+    let sentences = source.len().checked_div(width).unwrap_or(0);
     if sentences == 0 {
         return Ok(Vec::new());
     }

@@ -4,4 +4,4 @@ mod beam;
 mod translate;
 
 pub use beam::{Hypothesis, SearchConfig, beam_search};
-pub use translate::translate_all;
+pub use translate::{BatchSearch, translate_all};

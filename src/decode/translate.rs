@@ -1,6 +1,6 @@
 //! Many sentences: batches of equal length, results in input order.
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 use super::beam::{Hypothesis, SearchConfig, beam_search};
 use crate::data::PAD;
@@ -8,8 +8,19 @@ use crate::error::Result;
 use crate::model::Transformer;
 use crate::task::Task;
 
-/// Translate sentences (source ids, each ending with `</s>`) in batches of at most `max_tokens` source tokens,
-/// longest first; `progress` is told how many are done. Results are in input order, best hypothesis first.
+/// How many sentences are translated.
+#[derive(Debug, Clone)]
+pub struct BatchSearch {
+    /// The search of a sentence.
+    pub search: SearchConfig,
+    /// Source tokens of a batch, padding included.
+    pub max_tokens: usize,
+    /// What activations are computed in.
+    pub compute: Kind,
+}
+
+/// Translate sentences (source ids, each ending with `</s>`) in batches, longest first, where `theta` is; `progress`
+/// is told how many are done. Results are in input order, best hypothesis first.
 ///
 /// # Errors
 /// [`crate::Error::Content`] for a sentence that is longer than the model's positions.
@@ -17,10 +28,7 @@ pub fn translate_all(
     model: &Transformer,
     theta: &Tensor,
     sentences: &[Vec<i64>],
-    config: &SearchConfig,
-    max_tokens: usize,
-    compute: Kind,
-    device: Device,
+    options: &BatchSearch,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Vec<Hypothesis>>> {
     for (i, sentence) in sentences.iter().enumerate() {
@@ -34,21 +42,21 @@ pub fn translate_all(
         }
     }
     no_grad(|| {
-        let views = model.layout().views(&theta.to_kind(compute));
+        let views = model.layout().views(&theta.to_kind(options.compute));
         let mut order: Vec<usize> = (0..sentences.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(sentences[i].len()));
         let mut results = vec![Vec::new(); sentences.len()];
         let mut start = 0;
         while start < order.len() {
             let width = sentences[order[start]].len();
-            let rows = (max_tokens / width.max(1)).max(1).min(order.len() - start);
+            let rows = (options.max_tokens / width.max(1)).max(1).min(order.len() - start);
             let part = &order[start..start + rows];
             let mut source = Vec::with_capacity(rows * width);
             for &i in part {
                 source.extend(std::iter::repeat_n(PAD, width - sentences[i].len()));
                 source.extend_from_slice(&sentences[i]);
             }
-            for (&i, hypotheses) in part.iter().zip(beam_search(model, &views, &source, width, config, device)?) {
+            for (&i, hypotheses) in part.iter().zip(beam_search(model, &views, &source, width, &options.search, theta.device())?) {
                 results[i] = hypotheses;
             }
             start += rows;

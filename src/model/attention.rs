@@ -73,7 +73,7 @@ impl Attention {
     ) -> Tensor {
         let mut scores = query.matmul(&memory.keys.transpose(-2, -1)); // [B, heads, T, S]
         if let Some(mask) = mask {
-            scores = scores + mask;
+            scores += mask;
         }
         let probabilities = scores.softmax(-1, Kind::Float).to_kind(query.kind());
         let probabilities = dropout.0.apply(&probabilities, dropout.1);

@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 
 use crate::config::Config;
 use crate::data::{DataFolder, Dictionary, EOS, dictionary_path};
-use crate::decode::{Hypothesis, SearchConfig, translate_all};
+use crate::decode::{BatchSearch, Hypothesis, SearchConfig, translate_all};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::Transformer;
@@ -162,10 +162,9 @@ impl ModelFolder {
         max_tokens: usize,
         progress: impl FnMut(usize),
     ) -> Result<Vec<Vec<Hypothesis>>> {
-        let compute = self.config.training.compute.kind();
-        let device = self.theta.device();
-        let mut found =
-            translate_all(&self.model, &self.theta, sentences, search, max_tokens, compute, device, progress)?;
+        let options =
+            BatchSearch { search: search.clone(), max_tokens, compute: self.config.training.compute.kind() };
+        let mut found = translate_all(&self.model, &self.theta, sentences, &options, progress)?;
         for (sentence, hypotheses) in sentences.iter().zip(&mut found) {
             if sentence.as_slice() == [EOS] {
                 *hypotheses = vec![Hypothesis { tokens: vec![EOS], score: 0.0, positional_scores: vec![0.0] }];

@@ -2,11 +2,11 @@
 
 use std::f64::consts::LN_2;
 
-use tch::{Device, Kind, Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::config::Config;
 use crate::data::{Dictionary, Limits, ParallelDataset, batch_by_size, ordered_indices};
-use crate::decode::{SearchConfig, translate_all};
+use crate::decode::{BatchSearch, SearchConfig, translate_all};
 use crate::error::Result;
 use crate::model::{Transformer, TranslationBatch};
 use crate::score::{Options, Tokenizer, score};
@@ -20,10 +20,8 @@ pub struct Validator {
     batches: Vec<Vec<usize>>,
     sources: Vec<Vec<i64>>,
     references: Vec<String>,
-    search: SearchConfig,
+    search: BatchSearch,
     bleu: bool,
-    max_tokens: usize,
-    compute: Kind,
     device: Device,
 }
 
@@ -45,19 +43,12 @@ impl Validator {
         kept.sort_unstable();
         let sources = kept.iter().map(|&i| dataset.source.get(i)).collect();
         let references = kept.iter().map(|&i| words(&dataset.target_dictionary, &dataset.target.get(i))).collect();
-        let search = SearchConfig { beam: config.validation.beam, ..config.search.clone() };
-        let compute = config.training.compute.kind();
-        Ok(Validator {
-            dataset,
-            batches,
-            sources,
-            references,
-            search,
-            bleu: config.validation.bleu,
+        let search = BatchSearch {
+            search: SearchConfig { beam: config.validation.beam, ..config.search.clone() },
             max_tokens,
-            compute,
-            device,
-        })
+            compute: config.training.compute.kind(),
+        };
+        Ok(Validator { dataset, batches, sources, references, search, bleu: config.validation.bleu, device })
     }
 
     /// Validate θ.
@@ -66,7 +57,7 @@ impl Validator {
         no_grad(|| {
             for indices in &self.batches {
                 let batch = TranslationBatch::new(&self.dataset.batch(indices), self.device);
-                let found = model.loss(theta, &batch, Mode::evaluate(self.compute));
+                let found = model.loss(theta, &batch, Mode::evaluate(self.search.compute));
                 loss += found.sum.double_value(&[]);
                 nll += found.nll.double_value(&[]);
                 tokens += found.count;
@@ -81,16 +72,7 @@ impl Validator {
     }
 
     fn bleu(&self, model: &Transformer, theta: &Tensor) -> Result<f64> {
-        let found = translate_all(
-            model,
-            theta,
-            &self.sources,
-            &self.search,
-            self.max_tokens,
-            self.compute,
-            self.device,
-            |_| {},
-        )?;
+        let found = translate_all(model, theta, &self.sources, &self.search, |_| {})?;
         let hypotheses: Vec<String> = found
             .iter()
             .map(|best| best.first().map_or(String::new(), |best| words(&self.dataset.target_dictionary, &best.tokens)))
