@@ -28,8 +28,10 @@ fn text_that_is_wrong() {
     std::fs::write(lab.path("zipped.en"), "a\n").unwrap();
     preprocess(&lab, &["--train", "zipped"]).fails(1, &["zipped.de.gz"]);
     assert!(!lab.path("out").exists(), "nothing is left behind");
-    let names: Vec<String> =
-        std::fs::read_dir(lab.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let names: Vec<String> = std::fs::read_dir(lab.path(""))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert!(names.iter().all(|name| !name.contains("tmp") && !name.starts_with('.')), "{names:?}");
 }
 
@@ -63,7 +65,9 @@ fn checkpoints_that_are_damaged_or_of_another_model() {
     let best = lab.path("run/best.safetensors");
     let whole = std::fs::read(&best).unwrap();
     let translate = || lab.nmt_with_input(&["translate", "--model", "run"], b"a b\n");
-    for (bytes, what) in [(&whole[..whole.len() - 5], "cut"), (&whole[..7], "header"), (&b"not a checkpoint"[..], "other")] {
+    for (bytes, what) in
+        [(&whole[..whole.len() - 5], "cut"), (&whole[..7], "header"), (&b"not a checkpoint"[..], "other")]
+    {
         std::fs::write(&best, bytes).unwrap();
         eprintln!("{what}");
         translate().fails(1, &["best.safetensors", "safetensors file", "truncated or altered"]);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nmt::data::{Bpe, DictionaryOptions, PreprocessOptions, preprocess};
+use nmt::data::{Bpe, DictionaryOptions, PreprocessOptions, Recipe, preprocess};
 use nmt::text::{LengthFilter, MosesVersion, TextSettings, Tokenization};
 
 use super::signals;
@@ -14,12 +14,22 @@ use super::signals;
 /// treats raw text in the same way. What became of the text is printed as a table.
 #[derive(Debug, clap::Args)]
 pub struct PreprocessArgs {
-    /// The language translated from: what the names of its files end with
-    #[arg(long, value_name = "SRC")]
-    source_lang: String,
-    /// The language translated into
-    #[arg(long, value_name = "TGT")]
-    target_lang: String,
+    /// The language translated from: what the names of its files end with (de, with a recipe)
+    #[arg(long, value_name = "SRC", required_unless_present = "recipe")]
+    source_lang: Option<String>,
+    /// The language translated into (en, with a recipe)
+    #[arg(long, value_name = "TGT", required_unless_present = "recipe")]
+    target_lang: Option<String>,
+    /// Make a corpus of papers from its archive, as fairseq does: tokenise (Moses), leave pairs out of more than 175
+    /// words or a ratio above 1.5, lower-case, every 23rd pair to valid, five TED sets to test, 10,000 merges
+    #[arg(long, value_enum, requires = "archive", conflicts_with_all = [
+        "train", "valid", "test", "tokenizer", "lowercase", "lowercase_first", "normalize", "moses_version",
+        "aggressive_hyphens", "no_escape", "min_length", "max_length", "max_ratio",
+    ])]
+    recipe: Option<RecipeName>,
+    /// The archive of the recipe, a .tgz, or the folder that it unpacks to
+    #[arg(long, value_name = "FILE", requires = "recipe")]
+    archive: Option<PathBuf>,
     /// The training text; may be absent when dictionaries are given
     #[arg(long, value_name = "PREFIX")]
     train: Option<PathBuf>,
@@ -99,6 +109,12 @@ pub struct PreprocessArgs {
     padding_factor: usize,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum RecipeName {
+    /// IWSLT'14, talks (TED): de-en.tgz of WIT3
+    Iwslt14,
+}
+
 impl PreprocessArgs {
     /// Make the dataset with so many threads; the table goes to standard output.
     pub fn run(&self, threads: Option<usize>) -> nmt::Result<()> {
@@ -108,15 +124,20 @@ impl PreprocessArgs {
     fn options(&self, threads: Option<usize>) -> PreprocessOptions {
         let dictionary =
             |file: &Option<PathBuf>, threshold, words| DictionaryOptions { file: file.clone(), threshold, words };
+        let recipe =
+            self.recipe.zip(self.archive.clone()).map(|(RecipeName::Iwslt14, archive)| Recipe::Iwslt14(archive));
+        let iwslt14 = recipe.is_some();
+        let language = |given: &Option<String>, default: &str| given.clone().unwrap_or_else(|| default.to_string());
         PreprocessOptions {
-            source_language: self.source_lang.clone(),
-            target_language: self.target_lang.clone(),
+            source_language: language(&self.source_lang, "de"),
+            target_language: language(&self.target_lang, "en"),
+            recipe,
             train: self.train.clone(),
             valid: self.valid.clone(),
             tests: name_tests(&self.test),
             text: TextSettings {
                 tokenizer: self.tokenizer,
-                lowercase: self.lowercase,
+                lowercase: self.lowercase || iwslt14,
                 lowercase_first: self.lowercase_first,
                 normalize: self.normalize,
                 moses_version: self.moses_version,
@@ -126,9 +147,14 @@ impl PreprocessArgs {
             bpe: match (self.bpe_merges, &self.bpe) {
                 (Some(merges), _) => Bpe::Merges(merges),
                 (None, Some(path)) => Bpe::File(path.clone()),
+                (None, None) if iwslt14 => Bpe::Merges(10_000),
                 (None, None) => Bpe::None,
             },
-            lengths: LengthFilter { min: self.min_length, max: self.max_length, ratio: self.max_ratio },
+            lengths: if iwslt14 {
+                LengthFilter { min: Some(1), max: Some(175), ratio: Some(1.5) }
+            } else {
+                LengthFilter { min: self.min_length, max: self.max_length, ratio: self.max_ratio }
+            },
             joined_dictionary: self.joined_dictionary,
             source_dictionary: dictionary(&self.source_dictionary, self.threshold_source, self.words_source),
             target_dictionary: dictionary(&self.target_dictionary, self.threshold_target, self.words_target),

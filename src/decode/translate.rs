@@ -56,7 +56,9 @@ pub fn translate_all(
                 source.extend(std::iter::repeat_n(PAD, width - sentences[i].len()));
                 source.extend_from_slice(&sentences[i]);
             }
-            for (&i, hypotheses) in part.iter().zip(beam_search(model, &views, &source, width, &options.search, theta.device())?) {
+            for (&i, hypotheses) in
+                part.iter().zip(beam_search(model, &views, &source, width, &options.search, theta.device())?)
+            {
                 results[i] = hypotheses;
             }
             start += rows;

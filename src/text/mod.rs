@@ -6,6 +6,7 @@ mod learn_bpe;
 pub mod moses;
 mod pipeline;
 mod subword;
+pub mod wit3;
 
 pub use clean::{LengthFilter, Misfit};
 pub use corpus::{LineReader, PairReader, find_text};

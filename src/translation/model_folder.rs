@@ -162,8 +162,7 @@ impl ModelFolder {
         max_tokens: usize,
         progress: impl FnMut(usize),
     ) -> Result<Vec<Vec<Hypothesis>>> {
-        let options =
-            BatchSearch { search: search.clone(), max_tokens, compute: self.config.training.compute.kind() };
+        let options = BatchSearch { search: search.clone(), max_tokens, compute: self.config.training.compute.kind() };
         let mut found = translate_all(&self.model, &self.theta, sentences, &options, progress)?;
         for (sentence, hypotheses) in sentences.iter().zip(&mut found) {
             if sentence.as_slice() == [EOS] {

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-pub use options::{Bpe, DictionaryOptions, PreprocessOptions};
+pub use options::{Bpe, DictionaryOptions, PreprocessOptions, Recipe};
 pub use report::{DictionaryReport, DroppedPairs, PreprocessReport, SideReport, SplitReport};
 
 use super::{Dictionary, DictionaryLimits, IndexedWriter, UNK, dictionary_path, words};
@@ -56,7 +56,7 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
         }),
         None => Ok(()),
     };
-    let splits = options.splits()?;
+    let mut splits = options.splits()?;
     let [source, target] = options.languages();
     let pipelines = [TextPipeline::new(source, &options.text)?, TextPipeline::new(target, &options.text)?];
     let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
@@ -64,16 +64,28 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     let spool = output.path().join("words");
     fs::create_dir(&spool).map_err(Error::io("create the folder", &spool))?;
 
+    let unpacked = output.path().join("text");
+    if let Some(recipe) = &options.recipe {
+        fs::create_dir(&unpacked).map_err(Error::io("create the folder", &unpacked))?;
+        splits = recipe.extract(options.languages(), &unpacked, options.has_dictionaries())?;
+    }
+
     let mut counts = [Counts::new(), Counts::new()];
     let mut reports = Vec::new();
     for split in &splits {
         let filter = if split.train { options.lengths } else { LengthFilter::default() };
         let stage = TextToWords { split, pipelines: &pipelines, filter, spool: &spool, threads };
-        reports.push(stage.run(&mut counts, &check_signal)?);
+        reports.extend(stage.run(&mut counts, &check_signal)?);
     }
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked).map_err(Error::io("remove", &unpacked))?;
+    }
+    let has_train = splits.iter().any(|split| split.train);
 
     let subword = match &options.bpe {
         Bpe::None => None,
+        // Without a training text there is nothing to learn from.
+        Bpe::Merges(_) if !has_train => None,
         Bpe::Merges(merges) => Some(learn(&counts, *merges, &check_signal)?),
         Bpe::File(path) => Some(Subword::read(path)?),
     };
@@ -150,48 +162,90 @@ struct TextToWords<'a> {
 #[derive(Default)]
 struct WordLines {
     read: u64,
-    kept: u64,
     misfits: Vec<Misfit>,
-    /// Lines that end at `\n`, of source and target.
-    text: [String; 2],
+    /// Those that are kept, source and target.
+    pairs: Vec<[String; 2]>,
     counts: [Counts; 2],
 }
 
-impl TextToWords<'_> {
-    fn run(&self, counts: &mut [Counts; 2], check_signal: &dyn Fn() -> Result<()>) -> Result<SplitReport> {
-        let languages = self.pipelines.each_ref().map(TextPipeline::language);
+/// Where the words of a split go, and what is said of it.
+struct WordFiles {
+    paths: [PathBuf; 2],
+    writers: [BufWriter<File>; 2],
+    report: SplitReport,
+}
+
+impl WordFiles {
+    fn create(split: &str, spool: &Path, languages: [&str; 2]) -> Result<WordFiles> {
         let side = |language: &str| SideReport { language: language.to_string(), tokens: 0, unknown: 0 };
-        let mut report = SplitReport {
-            split: self.split.name.clone(),
+        let report = SplitReport {
+            split: split.to_string(),
             read: 0,
             kept: 0,
             dropped: DroppedPairs::default(),
             sides: languages.map(side),
         };
-        let paths = languages.map(|language| spooled(self.spool, &self.split.name, language));
+        let paths = languages.map(|language| spooled(spool, split, language));
         let create = |path: &PathBuf| File::create(path).map(BufWriter::new).map_err(Error::io("write", path));
-        let mut writers = [create(&paths[0])?, create(&paths[1])?];
+        Ok(WordFiles { writers: [create(&paths[0])?, create(&paths[1])?], paths, report })
+    }
+
+    fn push(&mut self, pair: &[String; 2]) -> Result<()> {
+        for ((writer, path), line) in self.writers.iter_mut().zip(&self.paths).zip(pair) {
+            writer
+                .write_all(line.as_bytes())
+                .and_then(|()| writer.write_all(b"\n"))
+                .map_err(Error::io("write", path))?;
+        }
+        self.report.kept += 1;
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<SplitReport> {
+        for (writer, path) in self.writers.iter_mut().zip(&self.paths) {
+            writer.flush().map_err(Error::io("write", path))?;
+        }
+        Ok(self.report)
+    }
+}
+
+impl TextToWords<'_> {
+    /// The report of the split, and that of `valid` where some of its pairs go there.
+    fn run(&self, counts: &mut [Counts; 2], check_signal: &dyn Fn() -> Result<()>) -> Result<Vec<SplitReport>> {
+        let languages = self.pipelines.each_ref().map(TextPipeline::language);
+        let mut kept = WordFiles::create(&self.split.name, self.spool, languages)?;
+        let mut held_out = match self.split.valid_every {
+            Some(every) => Some((every, WordFiles::create("valid", self.spool, languages)?)),
+            None => None,
+        };
+        let mut kept_pairs = 0;
         let mut progress = Progress::new(format!("tokenise {}", self.split.name), None);
         let mut reader = PairReader::open(&self.split.source, &self.split.target)?;
         let next = || reader.read_pairs(LINES).map(|pairs| (!pairs.is_empty()).then_some(pairs));
         let take = |lines: WordLines| {
             check_signal()?;
             progress.add(lines.read);
-            report.read += lines.read;
-            report.kept += lines.kept;
-            lines.misfits.into_iter().for_each(|misfit| report.dropped.add(misfit));
-            for ((writer, path), text) in writers.iter_mut().zip(&paths).zip(&lines.text) {
-                writer.write_all(text.as_bytes()).map_err(Error::io("write", path))?;
-            }
+            kept.report.read += lines.read;
+            lines.misfits.into_iter().for_each(|misfit| kept.report.dropped.add(misfit));
             for (all, some) in counts.iter_mut().zip(lines.counts) {
                 some.into_iter().for_each(|(word, count)| *all.entry(word).or_default() += count);
+            }
+            for pair in &lines.pairs {
+                kept_pairs += 1;
+                match &mut held_out {
+                    Some((every, files)) if u64::is_multiple_of(kept_pairs, *every) => {
+                        files.push(pair)?;
+                        files.report.read += 1;
+                        kept.report.read -= 1;
+                        pair.iter().zip(counts.iter_mut()).for_each(|(line, counts)| take_back(line, counts));
+                    }
+                    _ => kept.push(pair)?,
+                }
             }
             Ok(())
         };
         in_order(self.threads, next, |pairs| self.work(&pairs), take)?;
-        for (writer, path) in writers.iter_mut().zip(&paths) {
-            writer.flush().map_err(Error::io("write", path))?;
-        }
+        let report = kept.finish()?;
         if report.kept == 0 {
             return Err(Error::content(
                 format!("{} and {}", self.split.source.display(), self.split.target.display()),
@@ -200,7 +254,8 @@ impl TextToWords<'_> {
                 "widen --min-length, --max-length and --max-ratio",
             ));
         }
-        Ok(report)
+        let held_out = held_out.map(|(_, files)| files.finish()).transpose()?;
+        Ok(std::iter::once(report).chain(held_out).collect())
     }
 
     fn work(&self, pairs: &[(String, String)]) -> WordLines {
@@ -213,14 +268,12 @@ impl TextToWords<'_> {
                 done.misfits.push(misfit);
                 continue;
             }
-            done.kept += 1;
-            for ((line, text), counts) in lines.iter().zip(&mut done.text).zip(&mut done.counts) {
-                text.push_str(line);
-                text.push('\n');
-                if self.split.train {
+            if self.split.counted {
+                for (line, counts) in lines.iter().zip(&mut done.counts) {
                     count_words(blank_separated(line), 1, counts);
                 }
             }
+            done.pairs.push(lines);
         }
         done
     }
@@ -232,6 +285,18 @@ fn count_words<'a>(words: impl Iterator<Item = &'a str>, times: u64, counts: &mu
             Some(count) => *count += times,
             None => {
                 counts.insert(word.to_string(), times);
+            }
+        }
+    }
+}
+
+/// The words of a line that was counted are not training text after all.
+fn take_back(line: &str, counts: &mut Counts) {
+    for word in blank_separated(line) {
+        if let Some(count) = counts.get_mut(word) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(word);
             }
         }
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::text::{LengthFilter, TextSettings, find_text};
+use crate::progress;
+use crate::text::{LengthFilter, TextSettings, find_text, wit3};
 
 /// What [`preprocess`](super::preprocess) is asked for.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -14,6 +15,8 @@ pub struct PreprocessOptions {
     pub source_language: String,
     /// The language translated into.
     pub target_language: String,
+    /// Take the texts out of the archive of a corpus instead of `train`, `valid` and `tests`.
+    pub recipe: Option<Recipe>,
     /// The training text: a path without `.LANG` and `.gz`. Not needed when both dictionaries are given.
     pub train: Option<PathBuf>,
     /// The validation text.
@@ -45,6 +48,44 @@ pub struct PreprocessOptions {
     pub threads: Option<usize>,
 }
 
+/// How the archive of a corpus becomes texts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recipe {
+    /// The archive of IWSLT'14 (WIT3), a `.tgz` or a folder, as fairseq's recipe takes it: five sets make the test
+    /// text; of the training pairs that are kept every 23rd goes to the validation text. An archive without training
+    /// text gives the test text alone; without given dictionaries they are made of it then.
+    Iwslt14(PathBuf),
+}
+
+impl Recipe {
+    /// Every so many kept training pairs one goes to the validation text.
+    pub(super) const VALID_EVERY: u64 = 23;
+
+    /// Unpack the texts into `folder`.
+    pub(super) fn extract(&self, languages: [&str; 2], folder: &Path, dictionaries: bool) -> Result<Vec<SplitFiles>> {
+        let Recipe::Iwslt14(archive) = self;
+        let text = wit3::extract(archive, languages, folder)?;
+        let files = |name: &str, prefix: &Path, train, counted| -> Result<SplitFiles> {
+            let [source, target] = languages;
+            let (source, target) = (find_text(prefix, source)?, find_text(prefix, target)?);
+            Ok(SplitFiles {
+                name: name.to_string(),
+                source,
+                target,
+                train,
+                counted,
+                valid_every: train.then_some(Recipe::VALID_EVERY),
+            })
+        };
+        let Some(train) = &text.train else {
+            progress::note(format!("{}: there is no training text, only the test sets", archive.display()));
+            return Ok(vec![files("test", &text.test, false, !dictionaries)?]);
+        };
+        Ok(vec![files("train", train, true, true)?, files("test", &text.test, false, false)?])
+    }
+}
+
 /// How words become pieces.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,8 +115,12 @@ pub(super) struct SplitFiles {
     pub name: String,
     pub source: PathBuf,
     pub target: PathBuf,
-    /// Whether this is the training text.
+    /// Whether this is the training text, from which pairs of odd lengths are left out.
     pub train: bool,
+    /// Whether merges and dictionaries are made of its words.
+    pub counted: bool,
+    /// Of so many kept pairs the last goes to the split `valid`.
+    pub valid_every: Option<u64>,
 }
 
 impl PreprocessOptions {
@@ -88,6 +133,15 @@ impl PreprocessOptions {
     pub(super) fn splits(&self) -> Result<Vec<SplitFiles>> {
         self.check_languages()?;
         self.check_dictionaries()?;
+        if self.recipe.is_some() {
+            if self.train.is_some() || self.valid.is_some() || !self.tests.is_empty() {
+                return Err(Error::usage(
+                    "expected either a recipe or texts, found both",
+                    "leave --train, --valid and --test out",
+                ));
+            }
+            return Ok(Vec::new());
+        }
         let mut splits: Vec<SplitFiles> = Vec::new();
         let first = self.train.iter().map(|prefix| ("train", prefix)).chain(self.valid.iter().map(|p| ("valid", p)));
         for (name, prefix) in first.chain(self.tests.iter().map(|(name, prefix)| (name.as_str(), prefix))) {
@@ -113,7 +167,15 @@ impl PreprocessOptions {
             source: find_text(prefix, source)?,
             target: find_text(prefix, target)?,
             train: name == "train",
+            counted: name == "train",
+            valid_every: None,
         })
+    }
+
+    /// Whether no dictionary has to be made.
+    pub(super) fn has_dictionaries(&self) -> bool {
+        let given = [&self.source_dictionary, &self.target_dictionary].map(|dictionary| dictionary.file.is_some());
+        if self.joined_dictionary { given != [false, false] } else { given == [true, true] }
     }
 
     fn check_languages(&self) -> Result<()> {
@@ -150,14 +212,14 @@ impl PreprocessOptions {
                 "give --threshold-source and --words-source, which hold for both languages then",
             ));
         }
-        let known = if self.joined_dictionary { given != [false, false] } else { given == [true, true] };
-        if self.train.is_none() && !known {
+        let has_text = self.train.is_some() || self.recipe.is_some();
+        if !has_text && !self.has_dictionaries() {
             return Err(Error::usage(
                 "expected a training text to make the dictionaries of, found none",
                 "give --train, or finished dictionaries with --source-dictionary and --target-dictionary",
             ));
         }
-        if self.train.is_none() && matches!(self.bpe, Bpe::Merges(_)) {
+        if !has_text && matches!(self.bpe, Bpe::Merges(_)) {
             return Err(Error::usage(
                 "expected a training text to learn merges from, found none",
                 "give --train, or the finished merges with --bpe FILE",

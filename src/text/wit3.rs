@@ -1,0 +1,206 @@
+//! Talks of the WIT3 archives (TED, IWSLT evaluation campaigns) as plain text, a sentence a line.
+//!
+//! What stays of a line is what fairseq's recipe for IWSLT'14 leaves of it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use flate2::bufread::GzDecoder;
+use regex::Regex;
+
+use crate::error::{Error, Result};
+
+/// The sets that make the test text, in its order: 6,750 pairs for German-English.
+pub const TEST_SETS: [&str; 5] = ["TED.dev2010", "TEDX.dev2012", "TED.tst2010", "TED.tst2011", "TED.tst2012"];
+
+/// Folders that are looked into below the one that is given.
+const DEPTH: usize = 3;
+
+/// A line of `train.tags.SRC-TGT.LANG`: none for the lines of addresses, numbers and keywords; titles and descriptions
+/// stay, without their tags.
+///
+/// ```
+/// use nmt::text::wit3::training_line;
+/// assert_eq!(training_line("<title>A talk</title>").as_deref(), Some("A talk"));
+/// assert_eq!(training_line("<url>x</url>"), None);
+/// ```
+pub fn training_line(line: &str) -> Option<String> {
+    if ["<url>", "<talkid>", "<keywords>"].iter().any(|tag| line.contains(tag)) {
+        return None;
+    }
+    let tags = ["<title>", "</title>", "<description>", "</description>"];
+    Some(tags.iter().fold(line.to_string(), |line, tag| line.replace(tag, "")))
+}
+
+/// A line of an XML set: the text of a segment with plain apostrophes, none for every other line.
+///
+/// ```
+/// use nmt::text::wit3::segment;
+/// assert_eq!(segment("<seg id=\"7\"> It’s here. </seg>").as_deref(), Some("It's here."));
+/// assert_eq!(segment("<doc docid=\"1\">"), None);
+/// ```
+pub fn segment(line: &str) -> Option<String> {
+    // The pattern is a constant, which the test above compiles.
+    static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"<seg id="[0-9]*">\s*|\s*</seg>\s*"#).ok());
+    let tags = TAGS.as_ref()?;
+    line.contains("<seg id").then(|| tags.replace_all(line, "").replace('’', "'"))
+}
+
+/// The plain text of an archive, in a folder.
+#[derive(Debug)]
+pub struct Wit3Text {
+    /// The prefix of the training text; none where the archive holds none.
+    pub train: Option<PathBuf>,
+    /// The prefix of the test text.
+    pub test: PathBuf,
+}
+
+/// A file of the archive that is wanted, and where its text goes.
+struct Member {
+    suffix: String,
+    line: fn(&str) -> Option<String>,
+    path: PathBuf,
+    found: bool,
+}
+
+/// Take the text of `languages` (source, target) out of `archive`, a `.tgz` or an unpacked folder, and write
+/// `FOLDER/train.LANG` and `FOLDER/test.LANG`.
+///
+/// Files are found by their names alone, wherever they are in the archive, and nothing else is unpacked.
+///
+/// # Errors
+/// [`Error::Content`] when the archive is damaged, lacks a test set, has one side of the training text only, or
+/// holds a line that is not UTF-8.
+pub fn extract(archive: &Path, languages: [&str; 2], folder: &Path) -> Result<Wit3Text> {
+    let [source, target] = languages;
+    let mut members = Vec::new();
+    for (i, language) in languages.into_iter().enumerate() {
+        for pair in [format!("{source}-{target}"), format!("{target}-{source}")] {
+            let path = folder.join(format!("train.{language}"));
+            members.push(Member {
+                suffix: format!("train.tags.{pair}.{language}"),
+                line: training_line,
+                path,
+                found: false,
+            });
+            for set in TEST_SETS {
+                let suffix = format!(".{set}.{pair}.{language}.xml");
+                let path = folder.join(format!("{set}.{i}"));
+                members.push(Member { suffix, line: segment, path, found: false });
+            }
+        }
+    }
+    if archive.is_dir() {
+        from_folder(archive, DEPTH, &mut members)?
+    } else {
+        from_tar(archive, &mut members)?
+    }
+
+    let missing = |what: String| {
+        Error::content(
+            archive.display().to_string(),
+            format!("the files of the {source}-{target} archive of IWSLT (TED)"),
+            format!("no {what}"),
+            "give the archive as it was fetched (de-en.tgz), or the folder that it unpacks to",
+        )
+    };
+    for language in languages {
+        let path = folder.join(format!("test.{language}"));
+        let mut output = BufWriter::new(File::create(&path).map_err(Error::io("write", &path))?);
+        for set in TEST_SETS {
+            let end = format!(".{language}.xml");
+            let named = |member: &&Member| member.suffix.contains(&format!(".{set}.")) && member.suffix.ends_with(&end);
+            let Some(member) = members.iter().filter(named).find(|member| member.found) else {
+                return Err(missing(format!("IWSLT….{set}.{source}-{target}.{language}.xml")));
+            };
+            let mut input = File::open(&member.path).map_err(Error::io("read", &member.path))?;
+            std::io::copy(&mut input, &mut output).map_err(Error::io("write", &path))?;
+            std::fs::remove_file(&member.path).map_err(Error::io("remove", &member.path))?;
+        }
+        output.flush().map_err(Error::io("write", &path))?;
+    }
+    let trains = languages.map(|language| folder.join(format!("train.{language}")).exists());
+    let train = match trains {
+        [true, true] => Some(folder.join("train")),
+        [false, false] => None,
+        [true, false] => return Err(missing(format!("train.tags.{source}-{target}.{target}"))),
+        [false, true] => return Err(missing(format!("train.tags.{source}-{target}.{source}"))),
+    };
+    Ok(Wit3Text { train, test: folder.join("test") })
+}
+
+fn from_folder(folder: &Path, depth: usize, members: &mut [Member]) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(Error::io("read the folder", folder))? {
+        let path = entry.map_err(Error::io("read the folder", folder))?.path();
+        if path.is_dir() {
+            if depth > 0 {
+                from_folder(&path, depth - 1, members)?;
+            }
+        } else if let Some(name) = path.file_name().and_then(|name| name.to_str())
+            && let Some(member) = wanted(name, members)
+        {
+            let file = File::open(&path).map_err(Error::io("read", &path))?;
+            write_lines(BufReader::new(file), &path.display().to_string(), member)?;
+        }
+    }
+    Ok(())
+}
+
+fn from_tar(archive: &Path, members: &mut [Member]) -> Result<()> {
+    let damaged = |error: std::io::Error| {
+        let next = "the file is cut off or is no .tgz: fetch it again, or give the unpacked folder";
+        Error::content(archive.display().to_string(), "a whole .tgz archive", error.to_string(), next)
+    };
+    let file = BufReader::with_capacity(1 << 20, File::open(archive).map_err(Error::io("read", archive))?);
+    let mut tar = tar::Archive::new(GzDecoder::new(file));
+    for entry in tar.entries().map_err(damaged)? {
+        let entry = entry.map_err(damaged)?;
+        let path = entry.path().map_err(damaged)?.into_owned();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if entry.header().entry_type().is_file()
+            && let Some(member) = wanted(name, members)
+        {
+            write_lines(BufReader::new(entry), &format!("{}: {}", archive.display(), path.display()), member)?;
+        }
+    }
+    // The checksum is behind the last entry.
+    std::io::copy(&mut tar.into_inner(), &mut std::io::sink()).map_err(damaged)?;
+    Ok(())
+}
+
+fn wanted<'a>(name: &str, members: &'a mut [Member]) -> Option<&'a mut Member> {
+    members.iter_mut().find(|member| {
+        let xml = member.suffix.starts_with('.');
+        !member.found
+            && if xml { name.starts_with("IWSLT") && name.ends_with(&member.suffix) } else { name == member.suffix }
+    })
+}
+
+/// Write what stays of the lines; they end at `\n` only.
+fn write_lines(mut input: impl BufRead + Read, place: &str, member: &mut Member) -> Result<()> {
+    let mut output = BufWriter::new(File::create(&member.path).map_err(Error::io("write", &member.path))?);
+    let mut bytes = Vec::new();
+    let mut number = 0;
+    loop {
+        bytes.clear();
+        number += 1;
+        let read = input.read_until(b'\n', &mut bytes).map_err(|error| {
+            let next = "the archive is cut off or damaged: fetch it again";
+            Error::content(format!("{place}:{number}"), "text", error.to_string(), next)
+        })?;
+        if read == 0 {
+            break;
+        }
+        let line = std::str::from_utf8(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).map_err(|_| {
+            Error::content(format!("{place}:{number}"), "UTF-8 text", "a byte that is not", "fetch the archive again")
+        })?;
+        if let Some(text) = (member.line)(line) {
+            writeln!(output, "{text}").map_err(Error::io("write", &member.path))?;
+        }
+    }
+    output.flush().map_err(Error::io("write", &member.path))?;
+    member.found = true;
+    Ok(())
+}
