@@ -5,6 +5,7 @@ mod data_show;
 mod doctor;
 mod gradinit;
 mod model_options;
+mod moses;
 mod plot;
 mod preprocess;
 mod score;
@@ -22,7 +23,7 @@ pub struct CommandLine {
     /// No progress and no notes on standard error
     #[arg(long, short, global = true)]
     quiet: bool,
-    /// Threads of libtorch and of preprocessing [default: all cores]
+    /// Threads of libtorch and of work on text [default: all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     #[command(subcommand)]
@@ -33,6 +34,14 @@ pub struct CommandLine {
 enum Command {
     /// Make a binarised dataset from raw text
     Preprocess(preprocess::PreprocessArgs),
+    /// Split lines into tokens: Moses' tokenizer.perl
+    Tokenize(moses::TokenizeArgs),
+    /// Put tokens together: Moses' detokenizer.perl
+    Detokenize(moses::DetokenizeArgs),
+    /// Normalise punctuation: Moses' normalize-punctuation.perl
+    Normalize(moses::NormalizeArgs),
+    /// Lower-case standard input, as Moses' lowercase.perl does
+    Lowercase,
     /// Look into a binarised dataset
     #[command(subcommand)]
     Data(DataCommand),
@@ -69,6 +78,10 @@ impl CommandLine {
         }
         match &self.command {
             Command::Preprocess(arguments) => arguments.run(threads),
+            Command::Tokenize(arguments) => arguments.run(threads),
+            Command::Detokenize(arguments) => arguments.run(threads),
+            Command::Normalize(arguments) => arguments.run(threads),
+            Command::Lowercase => moses::run_lowercase(threads),
             Command::Data(DataCommand::Show(arguments)) => arguments.run(),
             Command::Gradinit(arguments) => arguments.run(),
             Command::Train(arguments) => arguments.run(),

@@ -52,6 +52,11 @@ impl LineReader {
         Ok(LineReader { path: path.to_path_buf(), reader, compressed, bytes: Vec::new(), lines: 0 })
     }
 
+    /// Read what comes from a stream, such as standard input, which messages call `name`.
+    pub fn of_stream(name: impl Into<PathBuf>, reader: impl BufRead + 'static) -> LineReader {
+        LineReader { path: name.into(), reader: Box::new(reader), compressed: false, bytes: Vec::new(), lines: 0 }
+    }
+
     /// The next line without its `\n`; none at the end.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 mod clean;
 mod corpus;
+mod in_order;
 mod learn_bpe;
 pub mod moses;
 mod pipeline;
@@ -10,6 +11,7 @@ pub mod wit3;
 
 pub use clean::{LengthFilter, Misfit};
 pub use corpus::{LineReader, PairReader, find_text};
+pub use in_order::in_order;
 pub use learn_bpe::learn_merges;
 pub use pipeline::{MosesVersion, TextPipeline, TextSettings, Tokenization};
 pub use subword::{Merge, Subword, blank_separated, join_subwords};

@@ -4,7 +4,6 @@
 //! memory; merges and dictionaries are made from the counts, and the temporary files become `.bin` and `.idx`. Memory
 //! grows with the number of distinct words, and by four bytes a sentence, but not with the text.
 
-mod in_order;
 mod options;
 mod output;
 mod report;
@@ -26,9 +25,8 @@ use crate::files;
 use crate::progress::Progress;
 use crate::text::{
     LengthFilter, LineReader, Misfit, PairReader, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, blank_separated,
-    learn_merges,
+    in_order, learn_merges,
 };
-use in_order::in_order;
 use options::SplitFiles;
 use output::OutputFolder;
 
