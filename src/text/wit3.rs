@@ -3,7 +3,7 @@
 //! What stays of a line is what fairseq's recipe for IWSLT'14 leaves of it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -179,7 +179,7 @@ fn wanted<'a>(name: &str, members: &'a mut [Member]) -> Option<&'a mut Member> {
 }
 
 /// Write what stays of the lines; they end at `\n` only.
-fn write_lines(mut input: impl BufRead + Read, place: &str, member: &mut Member) -> Result<()> {
+fn write_lines(mut input: impl BufRead, place: &str, member: &mut Member) -> Result<()> {
     let mut output = BufWriter::new(File::create(&member.path).map_err(Error::io("write", &member.path))?);
     let mut bytes = Vec::new();
     let mut number = 0;
