@@ -75,6 +75,11 @@ fn what_is_wrong_with_an_archive_is_named() {
     std::fs::write(lab.path("text.tgz"), "no archive").unwrap();
     run("text.tgz").fails(1, &["text.tgz", "a whole .tgz"]);
     run("nowhere.tgz").fails(1, &["nowhere.tgz", "check the path"]);
+    let set = folder.join("IWSLT14.TED.tst2010.de-en.en.xml");
+    let text = std::fs::read_to_string(&set).unwrap();
+    std::fs::write(&set, text.replace("<seg id", "<segment")).unwrap();
+    run("de-en").fails(1, &["TED.tst2010", "1 and 0"]);
+    std::fs::write(&set, text).unwrap();
     std::fs::remove_file(folder.join("train.tags.de-en.en")).unwrap();
     run("de-en").fails(1, &["no train.tags.de-en.en"]);
     std::fs::remove_file(folder.join("IWSLT14.TED.tst2011.de-en.de.xml")).unwrap();

@@ -62,7 +62,8 @@ struct Member {
     suffix: String,
     line: fn(&str) -> Option<String>,
     path: PathBuf,
-    found: bool,
+    /// What stays of its lines; none until the file was found.
+    lines: Option<u64>,
 }
 
 /// Take the text of `languages` (source, target) out of `archive`, a `.tgz` or an unpacked folder, and write
@@ -83,12 +84,12 @@ pub fn extract(archive: &Path, languages: [&str; 2], folder: &Path) -> Result<Wi
                 suffix: format!("train.tags.{pair}.{language}"),
                 line: training_line,
                 path,
-                found: false,
+                lines: None,
             });
             for set in TEST_SETS {
                 let suffix = format!(".{set}.{pair}.{language}.xml");
                 let path = folder.join(format!("{set}.{i}"));
-                members.push(Member { suffix, line: segment, path, found: false });
+                members.push(Member { suffix, line: segment, path, lines: None });
             }
         }
     }
@@ -106,18 +107,31 @@ pub fn extract(archive: &Path, languages: [&str; 2], folder: &Path) -> Result<Wi
             "give the archive as it was fetched (de-en.tgz), or the folder that it unpacks to",
         )
     };
+    let set_of = |set: &str, language: &str| {
+        let (part, end) = (format!(".{set}."), format!(".{language}.xml"));
+        let named = |member: &&Member| member.suffix.contains(&part) && member.suffix.ends_with(&end);
+        let found = members.iter().filter(named).find_map(|member| Some((&member.path, member.lines?)));
+        found.ok_or_else(|| missing(format!("IWSLT….{set}.{source}-{target}.{language}.xml")))
+    };
+    for set in TEST_SETS {
+        let [(_, ours), (_, theirs)] = [set_of(set, source)?, set_of(set, target)?];
+        if ours != theirs {
+            return Err(Error::content(
+                format!("{}: {set}", archive.display()),
+                "as many segments in one language as in the other",
+                format!("{ours} and {theirs}"),
+                "the archive is damaged: fetch it again",
+            ));
+        }
+    }
     for language in languages {
         let path = folder.join(format!("test.{language}"));
         let mut output = BufWriter::new(File::create(&path).map_err(Error::io("write", &path))?);
         for set in TEST_SETS {
-            let end = format!(".{language}.xml");
-            let named = |member: &&Member| member.suffix.contains(&format!(".{set}.")) && member.suffix.ends_with(&end);
-            let Some(member) = members.iter().filter(named).find(|member| member.found) else {
-                return Err(missing(format!("IWSLT….{set}.{source}-{target}.{language}.xml")));
-            };
-            let mut input = File::open(&member.path).map_err(Error::io("read", &member.path))?;
+            let (part, _) = set_of(set, language)?;
+            let mut input = File::open(part).map_err(Error::io("read", part))?;
             std::io::copy(&mut input, &mut output).map_err(Error::io("write", &path))?;
-            std::fs::remove_file(&member.path).map_err(Error::io("remove", &member.path))?;
+            std::fs::remove_file(part).map_err(Error::io("remove", part))?;
         }
         output.flush().map_err(Error::io("write", &path))?;
     }
@@ -132,8 +146,14 @@ pub fn extract(archive: &Path, languages: [&str; 2], folder: &Path) -> Result<Wi
 }
 
 fn from_folder(folder: &Path, depth: usize, members: &mut [Member]) -> Result<()> {
-    for entry in std::fs::read_dir(folder).map_err(Error::io("read the folder", folder))? {
-        let path = entry.map_err(Error::io("read the folder", folder))?.path();
+    let entries = std::fs::read_dir(folder).map_err(Error::io("read the folder", folder))?;
+    let mut paths = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<std::io::Result<Vec<_>>>()
+        .map_err(Error::io("read the folder", folder))?;
+    // The order of a folder is the system's: of two files that fit, the first by name is taken.
+    paths.sort();
+    for path in paths {
         if path.is_dir() {
             if depth > 0 {
                 from_folder(&path, depth - 1, members)?;
@@ -173,7 +193,7 @@ fn from_tar(archive: &Path, members: &mut [Member]) -> Result<()> {
 fn wanted<'a>(name: &str, members: &'a mut [Member]) -> Option<&'a mut Member> {
     members.iter_mut().find(|member| {
         let xml = member.suffix.starts_with('.');
-        !member.found
+        member.lines.is_none()
             && if xml { name.starts_with("IWSLT") && name.ends_with(&member.suffix) } else { name == member.suffix }
     })
 }
@@ -182,7 +202,7 @@ fn wanted<'a>(name: &str, members: &'a mut [Member]) -> Option<&'a mut Member> {
 fn write_lines(mut input: impl BufRead, place: &str, member: &mut Member) -> Result<()> {
     let mut output = BufWriter::new(File::create(&member.path).map_err(Error::io("write", &member.path))?);
     let mut bytes = Vec::new();
-    let mut number = 0;
+    let (mut number, mut lines) = (0, 0);
     loop {
         bytes.clear();
         number += 1;
@@ -197,10 +217,11 @@ fn write_lines(mut input: impl BufRead, place: &str, member: &mut Member) -> Res
             Error::content(format!("{place}:{number}"), "UTF-8 text", "a byte that is not", "fetch the archive again")
         })?;
         if let Some(text) = (member.line)(line) {
+            lines += 1;
             writeln!(output, "{text}").map_err(Error::io("write", &member.path))?;
         }
     }
     output.flush().map_err(Error::io("write", &member.path))?;
-    member.found = true;
+    member.lines = Some(lines);
     Ok(())
 }
