@@ -4,29 +4,18 @@
 //! `old-` that of December 2017, commit 3a0631a), and `multi30k/tok`, the files that Multi30k's authors published with
 //! the scripts of December 2017. Lines end in `\n` only: the texts hold other line separators on purpose.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+mod common;
 
+use std::io::Read;
+use std::path::Path;
+
+use common::reference;
 use nmt::text::moses::{
     BASIC_PROTECTED_PATTERNS, Detokenizer, PunctuationNormalizer, Tokenizer, TokenizerOptions, Version, lowercase,
     remove_non_printing, replace_unicode_punctuation,
 };
 
 const LANGUAGES: [&str; 2] = ["de", "en"];
-
-/// A folder of the reference data; none, with a message, where it is absent.
-fn reference(part: &str) -> Option<PathBuf> {
-    let root = match std::env::var_os("NMT_REFERENCE_DATA") {
-        Some(root) => PathBuf::from(root),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-    };
-    let path = root.join(part);
-    if !path.exists() {
-        eprintln!("skipped: {} is missing (set NMT_REFERENCE_DATA)", path.display());
-        return None;
-    }
-    Some(path)
-}
 
 fn lines(path: &Path) -> Vec<String> {
     let mut text = String::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nmt::config::{Compute, Config};
+use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::init::initial_theta;
@@ -139,9 +139,6 @@ impl TrainArgs {
             setting("training.seed", self.seed),
         ])?;
         config.training.compute = config.training.compute.resolved();
-        if config.training.compute == Compute::Auto {
-            config.training.compute = Compute::Fp32;
-        }
         if resume {
             check_unchanged(&Config::load(Some(&saved_path), &[])?, &config, &saved_path)?;
         }
