@@ -69,6 +69,23 @@ fn resumed_is_never_having_stopped() {
 }
 
 #[test]
+fn stop_after_is_a_pause_of_the_same_schedule() {
+    let lab = Lab::new();
+    lab.preprocess().train("whole", UPDATES).ok();
+    lab.train("paused", &[UPDATES, &["--stop-after=30"]].concat()).ok();
+    let paused = events(&lab, "paused");
+    assert_eq!(paused, events(&lab, "whole")[..paused.len()]);
+    assert_eq!((&paused[paused.len() - 1]["update"], paused.len()), (&30.into(), 8));
+    let mut arguments = lab.train_arguments("paused", UPDATES);
+    arguments.push("--resume");
+    lab.nmt(&arguments).ok();
+    assert_eq!(events(&lab, "whole"), events(&lab, "paused"));
+    let tensors = |run: &str| common::tensors(&lab.path(run).join("last.safetensors"));
+    let (whole, paused) = (tensors("whole"), tensors("paused"));
+    assert!(whole.iter().all(|(key, tensor)| tensor.equal(&paused[key])));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bits_and_another_does_not() {
     let lab = Lab::new();
     lab.preprocess();

@@ -9,7 +9,7 @@ use nmt::error::Error;
 use nmt::init::initial_theta;
 use nmt::model::Transformer;
 use nmt::task::Task;
-use nmt::train::{BEST, Checkpoint, LAST, load_weights, train};
+use nmt::train::{BEST, Checkpoint, LAST, Run, load_weights, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, identity};
 use nmt::{Result, files, machine, progress};
 
@@ -39,6 +39,10 @@ pub struct TrainArgs {
     /// Updates: training.max_updates
     #[arg(long, value_name = "N")]
     max_updates: Option<u64>,
+    /// Stop after this update, validated and saved; the schedule still ends at training.max_updates, and --resume
+    /// goes on
+    #[arg(long, value_name = "N")]
+    stop_after: Option<u64>,
     /// Tokens of a batch: training.max_tokens
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -109,8 +113,7 @@ impl TrainArgs {
             &data,
             &config,
             checkpoint,
-            run,
-            &identity,
+            Run { folder: run, identity: &identity, stop_after: self.stop_after },
             |theta| validator.validate(&model, theta),
             signal,
         )?;

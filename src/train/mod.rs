@@ -6,4 +6,4 @@ mod trainer;
 
 pub use checkpoint::{BEST, Checkpoint, LAST, State, load_weights, save_weights};
 pub use log::Log;
-pub use trainer::{Outcome, TrainingData, Validation, train};
+pub use trainer::{Outcome, Run, TrainingData, Validation, train};

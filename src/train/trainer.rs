@@ -45,6 +45,17 @@ pub struct Validation {
     pub bleu: Option<f64>,
 }
 
+/// Where a run is kept and how far it goes this time.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// The run folder: checkpoints and log.
+    pub folder: &'a Path,
+    /// What the parameters belong to: languages, dictionaries, written into checkpoints.
+    pub identity: &'a BTreeMap<String, String>,
+    /// Stop after this update, validated and saved, short of the `training.max_updates` of the schedule.
+    pub stop_after: Option<u64>,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -60,7 +71,7 @@ pub struct Outcome {
     pub reason: &'static str,
 }
 
-/// Train from `checkpoint` on in the run folder `folder`. `validate` is called when a validation is due; `signal`
+/// Train from `checkpoint` on. `validate` is called when a validation is due; `signal`
 /// says whether the run was asked to stop.
 ///
 /// One seed decides everything: dropout is drawn from a generator that is seeded from the seed and the update, so a
@@ -69,23 +80,23 @@ pub struct Outcome {
 /// # Errors
 /// [`Error::NonFinite`] when the loss or the gradient is not a number, [`Error::Interrupted`] on a signal, after
 /// saving the checkpoint `last`; otherwise what reading and writing files brings.
-#[allow(clippy::too_many_arguments)] // Each is one thing that the caller decides.
 pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     task: &T,
     data: &D,
     config: &Config,
     mut checkpoint: Checkpoint,
-    folder: &Path,
-    identity: &BTreeMap<String, String>,
+    run: Run,
     mut validate: impl FnMut(&Tensor) -> Result<Validation>,
     signal: impl Fn() -> Option<i32>,
 ) -> Result<Outcome> {
+    let Run { folder, identity, .. } = run;
     let training = &config.training;
+    let last_update = run.stop_after.map_or(training.max_updates, |update| update.min(training.max_updates));
     let schedule = Schedule::new(&config.schedule, training.max_updates);
     let mode = Mode::train(training.compute.kind());
     let layout = task.layout();
     let mut log = Log::open(folder, checkpoint.state.log_bytes)?;
-    let mut progress = Progress::new("train", Some(training.max_updates));
+    let mut progress = Progress::new("train", Some(last_update));
     let mut batches = data.epoch(checkpoint.state.epoch)?;
     let mut clock = Instant::now();
 
@@ -93,6 +104,9 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         let state = &checkpoint.state;
         if state.update >= training.max_updates {
             break "max updates";
+        }
+        if state.update >= last_update {
+            break "stop after";
         }
         if config.validation.patience > 0 && state.validations_since_best >= config.validation.patience {
             break "patience";
@@ -135,13 +149,13 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
                 window.tokens as f64 / window.seconds
             )
         });
-        if state.update.is_multiple_of(training.log_every) || state.update == training.max_updates {
+        if state.update.is_multiple_of(training.log_every) || state.update == last_update {
             let window = std::mem::take(&mut state.window);
             log.write(&update_event(state.update, state.epoch, state.seconds, rate, &window))?;
         }
 
         let epoch_ends = end == batches.len();
-        let last = state.update == training.max_updates
+        let last = state.update == last_update
             || (epoch_ends && training.max_epochs > 0 && state.epoch >= training.max_epochs);
         let due = match config.validation.every_updates {
             0 => epoch_ends,
