@@ -18,6 +18,7 @@ pub mod decode;
 pub mod error;
 pub mod files;
 pub mod init;
+pub mod kernels;
 pub mod machine;
 pub mod model;
 pub mod optim;

@@ -4,6 +4,7 @@ mod attention;
 mod config;
 mod layers;
 mod loss;
+mod training_pass;
 mod transformer;
 
 pub use attention::{Attention, KeysValues};

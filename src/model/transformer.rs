@@ -6,10 +6,11 @@ use super::attention::{Attention, KeysValues};
 use super::config::ModelConfig;
 use super::layers::{Dropout, layer_norm, sinusoidal_positions};
 use super::loss::label_smoothed_cross_entropy;
+use super::training_pass::{PackedBatch, gradient};
 use crate::data::{Batch, PAD};
 use crate::error::{Error, Result};
 use crate::params::{BlockKind, Layout, View, Views};
-use crate::task::{Loss, Mode, Task};
+use crate::task::{Loss, Mode, Task, gradient_by_graph};
 
 /// A batch as tensors.
 pub struct TranslationBatch {
@@ -23,6 +24,8 @@ pub struct TranslationBatch {
     tokens: i64,
     /// Source positions that are padding, `[B, S]`; none where nothing is.
     source_padding: Option<Tensor>,
+    /// The same without padding.
+    pub(super) packed: PackedBatch,
     /// The dataset indices of the rows.
     pub ids: Vec<usize>,
 }
@@ -45,6 +48,7 @@ impl TranslationBatch {
             target_rows: Tensor::from_slice(&rows).to_device(device),
             tokens: target.len() as i64,
             target: Tensor::from_slice(&target).to_device(device),
+            packed: PackedBatch::new(batch),
             ids: batch.ids.clone(),
         }
     }
@@ -72,44 +76,44 @@ fn positions(ids: &[i64], width: usize) -> Vec<i64> {
     rows
 }
 
-struct Norm {
-    scale: View,
-    bias: View,
+pub(super) struct Norm {
+    pub(super) scale: View,
+    pub(super) bias: View,
 }
 
-struct SubLayer<Body> {
-    body: Body,
-    norm: Norm,
-    w_skip: Option<View>,
+pub(super) struct SubLayer<Body> {
+    pub(super) body: Body,
+    pub(super) norm: Norm,
+    pub(super) w_skip: Option<View>,
 }
 
-struct FeedForward {
-    fc1: (View, View),
-    fc2: (View, View),
+pub(super) struct FeedForward {
+    pub(super) fc1: (View, View),
+    pub(super) fc2: (View, View),
 }
 
-struct EncoderLayer {
-    self_attention: SubLayer<Attention>,
-    ffn: SubLayer<FeedForward>,
+pub(super) struct EncoderLayer {
+    pub(super) self_attention: SubLayer<Attention>,
+    pub(super) ffn: SubLayer<FeedForward>,
 }
 
-struct DecoderLayer {
-    self_attention: SubLayer<Attention>,
-    encoder_attention: SubLayer<Attention>,
-    ffn: SubLayer<FeedForward>,
+pub(super) struct DecoderLayer {
+    pub(super) self_attention: SubLayer<Attention>,
+    pub(super) encoder_attention: SubLayer<Attention>,
+    pub(super) ffn: SubLayer<FeedForward>,
 }
 
 /// An encoder-decoder Transformer: where its blocks lie in θ, and the functions of θ that it computes.
 pub struct Transformer {
-    config: ModelConfig,
+    pub(super) config: ModelConfig,
     layout: Layout,
-    source_embedding: View,
-    target_embedding: View,
-    output_projection: View,
-    encoder: Vec<EncoderLayer>,
-    decoder: Vec<DecoderLayer>,
-    final_norms: Option<(Norm, Norm)>,
-    positions: Tensor,
+    pub(super) source_embedding: View,
+    pub(super) target_embedding: View,
+    pub(super) output_projection: View,
+    pub(super) encoder: Vec<EncoderLayer>,
+    pub(super) decoder: Vec<DecoderLayer>,
+    pub(super) final_norms: Option<(Norm, Norm)>,
+    pub(super) positions: Tensor,
     source_symbols: i64,
     target_symbols: i64,
     /// ε of the label-smoothed loss.
@@ -242,7 +246,7 @@ impl Transformer {
     }
 
     /// Run the encoder over `source` `[B, S]` (left-padded).
-    pub fn encode(&self, views: &Views, batch: &TranslationBatch, dropout: Dropout) -> Encoded {
+    pub fn encode(&self, views: &Views, batch: &TranslationBatch, dropout: &Dropout) -> Encoded {
         let padding = batch.source_padding.as_ref();
         self.encode_ids(views, &batch.source, &batch.source_positions, padding, dropout)
     }
@@ -252,7 +256,7 @@ impl Transformer {
         let ids = Tensor::from_slice(source).view([-1, width as i64]).to_device(device);
         let rows = Tensor::from_slice(&positions(source, width)).to_device(device);
         let padding = source.contains(&PAD).then(|| ids.eq(PAD));
-        self.encode_ids(views, &ids, &rows, padding.as_ref(), Dropout { active: false })
+        self.encode_ids(views, &ids, &rows, padding.as_ref(), &Dropout::off())
     }
 
     fn encode_ids(
@@ -261,7 +265,7 @@ impl Transformer {
         ids: &Tensor,
         rows: &Tensor,
         padding: Option<&Tensor>,
-        dropout: Dropout,
+        dropout: &Dropout,
     ) -> Encoded {
         let (b, s) = (ids.size()[0], ids.size()[1]);
         let mut x = self.embed(&views[self.source_embedding], ids, rows, dropout); // [B·S, d]
@@ -287,7 +291,7 @@ impl Transformer {
     }
 
     /// Run the decoder over whole target sentences; the result is the last layer's output, `[B·T, d]`.
-    pub fn decode(&self, views: &Views, batch: &TranslationBatch, encoded: &Encoded, dropout: Dropout) -> Tensor {
+    pub fn decode(&self, views: &Views, batch: &TranslationBatch, encoded: &Encoded, dropout: &Dropout) -> Tensor {
         let (b, t) = (batch.previous_output.size()[0], batch.previous_output.size()[1]);
         let mut x = self.embed(
             &views[self.target_embedding],
@@ -343,7 +347,7 @@ impl Transformer {
     pub fn decode_step(&self, views: &Views, state: &mut DecoderState, ids: &Tensor, beam: i64) -> Tensor {
         let rows = ids.size()[0];
         let b = rows / beam.max(1);
-        let none = Dropout { active: false };
+        let none = &Dropout::off();
         let position = Tensor::full([rows], PAD + 1 + state.step, (Kind::Int64, ids.device()));
         let mut x = self.embed(&views[self.target_embedding], &ids.view([rows, 1]), &position, none); // [rows, d]
         for (i, layer) in self.decoder.iter().enumerate() {
@@ -372,7 +376,7 @@ impl Transformer {
         self.logits(views, &x)
     }
 
-    fn embed(&self, table: &Tensor, ids: &Tensor, rows: &Tensor, dropout: Dropout) -> Tensor {
+    fn embed(&self, table: &Tensor, ids: &Tensor, rows: &Tensor, dropout: &Dropout) -> Tensor {
         let d = self.config.embed_dim;
         let positions = self.positions.to_device(table.device()).index_select(0, rows).to_kind(table.kind());
         let x = Tensor::embedding(table, &ids.view([-1]), -1, false, false) * (d as f64).sqrt() + positions; // [N, d]
@@ -385,7 +389,7 @@ impl Transformer {
         views: &Views,
         layer: &SubLayer<Body>,
         x: Tensor,
-        dropout: Dropout,
+        dropout: &Dropout,
         branch: impl FnOnce(&Body, &Tensor) -> Tensor,
     ) -> Tensor {
         let (scale, bias) = (&views[layer.norm.scale], &views[layer.norm.bias]);
@@ -402,14 +406,14 @@ impl Transformer {
         if self.config.pre_norm { sum } else { layer_norm(&sum, scale, bias) }
     }
 
-    fn feed_forward(&self, views: &Views, ffn: &FeedForward, x: &Tensor, dropout: Dropout) -> Tensor {
+    fn feed_forward(&self, views: &Views, ffn: &FeedForward, x: &Tensor, dropout: &Dropout) -> Tensor {
         let hidden = x.linear(&views[ffn.fc1.0], Some(&views[ffn.fc1.1])).relu(); // [N, ffn]
         let hidden = dropout.apply(&hidden, self.config.relu_dropout);
         hidden.linear(&views[ffn.fc2.0], Some(&views[ffn.fc2.1]))
     }
 
     fn loss_with_projection(&self, views: &Views, projection: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
-        let dropout = Dropout { active: mode.dropout };
+        let dropout = &Dropout::seeded(mode.dropout);
         let encoded = self.encode(views, batch, dropout);
         let hidden = self.decode(views, batch, &encoded, dropout);
         let hidden = hidden.index_select(0, &batch.target_rows); // [tokens, d]
@@ -446,6 +450,13 @@ impl Task for Transformer {
     fn loss(&self, theta: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
         let views = self.views(theta, mode.compute);
         self.loss_with_projection(&views, &views[self.output_projection], batch, mode)
+    }
+
+    fn gradient(&self, theta: &Tensor, batch: &TranslationBatch, mode: Mode) -> (Loss, Tensor) {
+        if theta.device() == Device::Cpu && !mode.second_order {
+            return gradient(self, theta, batch, mode);
+        }
+        gradient_by_graph(self, theta, batch, mode)
     }
 
     fn loss_with_untied_reader(&self, theta: &Tensor, before: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
