@@ -24,7 +24,7 @@ pub struct SearchOptions {
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     length_penalty: Option<f64>,
     /// Source tokens that are translated at a time, padding included
-    #[arg(long, value_name = "N", default_value_t = 4096)]
+    #[arg(long, value_name = "N", default_value_t = 1024)]
     pub max_tokens: usize,
 }
 

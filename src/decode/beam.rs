@@ -2,10 +2,11 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::data::{EOS, PAD};
 use crate::error::{Error, Result};
+use crate::kernels::{Continuations, best_continuations};
 use crate::model::Transformer;
 use crate::params::Views;
 
@@ -90,10 +91,10 @@ pub fn beam_search(
     width: usize,
     config: &SearchConfig,
     device: Device,
-) -> Result<Vec<Vec<Hypothesis>>> {
+) -> Vec<Vec<Hypothesis>> {
     let sentences = source.len().checked_div(width).unwrap_or(0);
     if sentences == 0 {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let symbols = model.target_symbols();
     let beam = config.beam.max(1);
@@ -114,26 +115,17 @@ pub fn beam_search(
             active.iter().flat_map(|s| s.live.iter().map(|live| live.tokens.last().copied().unwrap_or(EOS))).collect();
         let last = Tensor::from_slice(&last).to_device(device);
         let logits = model.decode_step(views, &mut state, &last, beam as i64); // [rows, V]
-        let mut scores = logits.log_softmax(-1, Kind::Float);
-        let _ = scores.narrow(1, PAD, 1).fill_(f64::NEG_INFINITY);
-        if step >= longest {
-            let eos = scores.narrow(1, EOS, 1).copy();
-            let _ = scores.fill_(f64::NEG_INFINITY);
-            scores.narrow(1, EOS, 1).copy_(&eos);
-        } else if step < config.min_length {
-            let _ = scores.narrow(1, EOS, 1).fill_(f64::NEG_INFINITY);
-        }
         let sums: Vec<f32> =
             active.iter().flat_map(|s| s.live.iter().map(|live| live.sums.last().copied().unwrap_or(0.0))).collect();
-        scores += Tensor::from_slice(&sums).to_device(device).view([rows as i64, 1]);
-        let mut scores = scores.view([active.len() as i64, beam as i64 * symbols]);
-        if step == 0 {
-            // All beams are equal: only the first counts.
-            scores = scores.narrow(1, 0, symbols);
-        }
-        let (values, indices) = scores.topk(candidates, 1, true, true); // [B, candidates]
-        let values = Vec::<f32>::try_from(values.contiguous().view([-1]))?;
-        let indices = Vec::<i64>::try_from(indices.contiguous().view([-1]))?;
+        let search = Continuations {
+            sums: &sums,
+            beam,
+            first_row_only: step == 0,
+            wanted: candidates as usize,
+            forbidden: if step < config.min_length { &[PAD as usize, EOS as usize] } else { &[PAD as usize] },
+            forced: (step >= longest).then_some(EOS as usize),
+        };
+        let (values, indices) = best_continuations(&logits.to_device(Device::Cpu), &search); // [B · candidates]
 
         let mut kept_rows = Vec::new();
         let mut kept_sentences = Vec::new();
@@ -191,7 +183,7 @@ pub fn beam_search(
             state.reorder(&Tensor::from_slice(&kept_rows).to_device(device), sentences.as_ref());
         }
     }
-    Ok(results)
+    results
 }
 
 fn finish(live: Live, length_penalty: f64) -> Hypothesis {
