@@ -2,13 +2,12 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::Device;
 
 use crate::data::{EOS, PAD};
 use crate::error::{Error, Result};
 use crate::kernels::{Continuations, best_continuations};
-use crate::model::Transformer;
-use crate::params::Views;
+use crate::model::{StepDecoder, Transformer};
 
 /// The search's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,32 +77,25 @@ struct Sentence {
     finished: Vec<Hypothesis>,
 }
 
-/// Translate a batch: `source` holds rows of `width` ids, left-padded, each ending with `</s>`. The result has, for
-/// every row, at most `beam` hypotheses, best first.
+/// Translate a batch of `sentences` whose longest has `width` ids, `</s>` included, which `decoder` has encoded. The
+/// result has, for every sentence, at most `beam` hypotheses, best first.
 ///
 /// As in fairseq: every step takes the best `2·beam` candidates; those that end are finished if they are among the
 /// first `beam`; the best `beam` others live on; a sentence ends with `beam` finished hypotheses or at the longest
 /// length. Finished sentences leave the batch.
 pub fn beam_search(
     model: &Transformer,
-    views: &Views,
-    source: &[i64],
+    decoder: &mut dyn StepDecoder,
+    sentences: usize,
     width: usize,
     config: &SearchConfig,
-    device: Device,
 ) -> Vec<Vec<Hypothesis>> {
-    let sentences = source.len().checked_div(width).unwrap_or(0);
-    if sentences == 0 {
-        return Vec::new();
-    }
     let symbols = model.target_symbols();
     let beam = config.beam.max(1);
     let candidates = (2 * beam as i64).min(symbols - 1);
     let longest = (config.max_length_a * width as f64 + config.max_length_b) as i64;
     let longest = longest.clamp(1, model.config().max_positions - 1) as usize;
 
-    let encoded = model.encode_sentences(views, source, width, device);
-    let mut state = model.start_decoding(views, &encoded);
     let mut active: Vec<Sentence> = (0..sentences)
         .map(|index| Sentence { index, live: vec![Live::default(); beam], finished: Vec::new() })
         .collect();
@@ -113,8 +105,7 @@ pub fn beam_search(
         let rows = active.len() * beam;
         let last: Vec<i64> =
             active.iter().flat_map(|s| s.live.iter().map(|live| live.tokens.last().copied().unwrap_or(EOS))).collect();
-        let last = Tensor::from_slice(&last).to_device(device);
-        let logits = model.decode_step(views, &mut state, &last, beam as i64); // [rows, V]
+        let logits = decoder.step(&last, beam); // [rows, V]
         let sums: Vec<f32> =
             active.iter().flat_map(|s| s.live.iter().map(|live| live.sums.last().copied().unwrap_or(0.0))).collect();
         let search = Continuations {
@@ -179,8 +170,7 @@ pub fn beam_search(
         let all_stay = kept_sentences.len() * beam == rows;
         let identity = all_stay && kept_rows.iter().enumerate().all(|(i, &row)| row == i as i64);
         if !identity {
-            let sentences = (!all_stay).then(|| Tensor::from_slice(&kept_sentences).to_device(device));
-            state.reorder(&Tensor::from_slice(&kept_rows).to_device(device), sentences.as_ref());
+            decoder.reorder(&kept_rows, (!all_stay).then_some(kept_sentences.as_slice()));
         }
     }
     results

@@ -8,9 +8,7 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::beam::{Hypothesis, SearchConfig, beam_search};
 use crate::data::PAD;
 use crate::error::Result;
-use crate::model::Transformer;
-use crate::params::Views;
-use crate::task::Task;
+use crate::model::{Transformer, Weights};
 
 /// How many sentences are translated.
 #[derive(Debug, Clone)]
@@ -26,7 +24,7 @@ pub struct BatchSearch {
 /// What all workers read.
 struct Shared<'a> {
     model: &'a Transformer,
-    views: &'a Views,
+    weights: &'a Weights,
     device: Device,
 }
 
@@ -60,8 +58,8 @@ pub fn translate_all(
             ));
         }
     }
-    let views = no_grad(|| model.layout().views(&theta.to_kind(options.compute)));
-    let shared = Shared { model, views: &views, device: theta.device() };
+    let weights = no_grad(|| model.weights(theta, options.compute));
+    let shared = Shared { model, weights: &weights, device: theta.device() };
     let batches = batches(sentences, options.max_tokens);
     let mut results = vec![Vec::new(); sentences.len()];
     let mut done = 0;
@@ -130,5 +128,8 @@ fn translate_batch(
         source.extend(std::iter::repeat_n(PAD, width - sentences[i].len()));
         source.extend_from_slice(&sentences[i]);
     }
-    no_grad(|| beam_search(shared.model, shared.views, &source, width, search, shared.device))
+    no_grad(|| {
+        let mut decoder = shared.model.start_search(shared.weights, &source, width, shared.device);
+        beam_search(shared.model, decoder.as_mut(), batch.len(), width, search)
+    })
 }

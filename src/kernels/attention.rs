@@ -1,5 +1,7 @@
 //! Multi-head attention over sentences that lie one after the other without padding.
 
+use std::ops::Range;
+
 use tch::Tensor;
 
 use super::dropout::Mask;
@@ -15,10 +17,10 @@ pub struct AttentionShape<'a> {
     pub heads: usize,
     /// Width of a head.
     pub head_width: usize,
-    /// Where the queries of every sentence begin, and the end of the last: sentences + 1 rows.
-    pub queries: &'a [usize],
-    /// The same for keys and values.
-    pub keys: &'a [usize],
+    /// The rows of every sentence's queries.
+    pub queries: &'a [Range<usize>],
+    /// The rows of its keys and values.
+    pub keys: &'a [Range<usize>],
     /// The most keys of a sentence: rows of the mask are counted in it.
     pub longest: usize,
     /// A query sees the keys up to its own position.
@@ -69,7 +71,7 @@ fn forward<E: Element>(shape: &AttentionShape, query: &Heads, key: &Heads, value
     let mut context = empty::<E>(&[query.rows.size()[0], width as i64]);
     let (query, key, value) = (query.view::<E>(), key.view::<E>(), value.view::<E>());
     let output = Output { elements: Disjoint::new(elements_mut::<E>(&mut context)), stride: width, offset: 0 };
-    let sentences = shape.queries.len().saturating_sub(1);
+    let sentences = shape.queries.len();
     parallel(sentences.div_ceil(GROUP), |group| {
         let mut scratch = Scratch::default();
         for sentence in group * GROUP..((group + 1) * GROUP).min(sentences) {
@@ -113,7 +115,7 @@ fn backward<E: Element>(
     let output = |view: View<E>, elements| Output { elements, stride: view.stride, offset: view.offset };
     let d_memory = d_memory.as_ref().unwrap_or(&d_queries);
     let gradients = [output(query, d_queries.share()), output(key, d_memory.share()), output(value, d_memory.share())];
-    let sentences = shape.queries.len().saturating_sub(1);
+    let sentences = shape.queries.len();
     parallel(sentences.div_ceil(GROUP), |group| {
         let mut scratch = Scratch::default();
         for sentence in group * GROUP..((group + 1) * GROUP).min(sentences) {
@@ -151,14 +153,7 @@ struct Scratch {
 
 /// One head's rows `rows` into `out`, `[rows, padded(w)]`.
 #[inline(always)]
-fn load<E: Element>(
-    view: View<E>,
-    rows: std::ops::Range<usize>,
-    head: usize,
-    w: usize,
-    scale: f32,
-    out: &mut Vec<f32>,
-) {
+fn load<E: Element>(view: View<E>, rows: Range<usize>, head: usize, w: usize, scale: f32, out: &mut Vec<f32>) {
     let wide = padded(w);
     out.clear();
     out.resize(rows.len() * wide, 0.0);
@@ -172,14 +167,7 @@ fn load<E: Element>(
 
 /// One head's rows `rows` from `from`, `[rows, padded(w)]`.
 #[inline(always)]
-fn store<E: Element>(
-    output: &Output<E>,
-    rows: std::ops::Range<usize>,
-    head: usize,
-    w: usize,
-    scale: f32,
-    from: &[f32],
-) {
+fn store<E: Element>(output: &Output<E>, rows: Range<usize>, head: usize, w: usize, scale: f32, from: &[f32]) {
     for (row, from) in rows.zip(from.chunks_exact(padded(w))) {
         let start = row * output.stride + output.offset + head * w;
         // SAFETY: every (sentence, head) has rows and columns of its own.
@@ -215,8 +203,8 @@ fn attend<E: Element>(
     scratch: &mut Scratch,
 ) {
     let w = shape.head_width;
-    let queries = shape.queries[sentence]..shape.queries[sentence + 1];
-    let keys = shape.keys[sentence]..shape.keys[sentence + 1];
+    let queries = shape.queries[sentence].clone();
+    let keys = shape.keys[sentence].clone();
     let (t, s) = (queries.len(), keys.len());
     let wide = padded(s);
     let first_row = queries.start * shape.heads + head * t;
@@ -267,8 +255,8 @@ vectorised! {
     ) {
         attend(shape, sentence, head, query, key, scratch);
         let w = shape.head_width;
-        let queries = shape.queries[sentence]..shape.queries[sentence + 1];
-        let keys = shape.keys[sentence]..shape.keys[sentence + 1];
+        let queries = shape.queries[sentence].clone();
+        let keys = shape.keys[sentence].clone();
         let (t, s) = (queries.len(), keys.len());
         load(value, keys, head, w, 1.0, &mut scratch.value);
         scratch.context.resize(t * padded(w), 0.0);
@@ -287,8 +275,8 @@ vectorised! {
     ) {
         attend(shape, sentence, head, query, key, scratch);
         let w = shape.head_width;
-        let queries = shape.queries[sentence]..shape.queries[sentence + 1];
-        let keys = shape.keys[sentence]..shape.keys[sentence + 1];
+        let queries = shape.queries[sentence].clone();
+        let keys = shape.keys[sentence].clone();
         let (t, s, wide, deep) = (queries.len(), keys.len(), padded(keys.len()), padded(w));
         let [d_query, d_key, d_value] = gradients;
         load(d_context, queries.clone(), head, w, 1.0, &mut scratch.context);

@@ -4,9 +4,11 @@ use tch::{Device, Kind, Tensor};
 
 use super::attention::{Attention, KeysValues};
 use super::config::ModelConfig;
+use super::decoding_pass::{PackedDecoder, PlainDecoder, StepDecoder};
 use super::layers::{Dropout, layer_norm, sinusoidal_positions};
 use super::loss::label_smoothed_cross_entropy;
-use super::training_pass::{PackedBatch, gradient};
+use super::packed::{PackedBatch, Sentences};
+use super::training_pass::gradient;
 use crate::data::{Batch, PAD};
 use crate::error::{Error, Result};
 use crate::params::{BlockKind, Layout, View, Views};
@@ -118,6 +120,14 @@ pub struct Transformer {
     target_symbols: i64,
     /// ε of the label-smoothed loss.
     pub label_smoothing: f64,
+}
+
+/// θ for a pass without a graph.
+pub struct Weights {
+    /// In the precision of the activations.
+    pub views: Views,
+    /// In fp32, for what is not a matrix.
+    pub vectors: Views,
 }
 
 /// The encoder's output.
@@ -245,6 +255,11 @@ impl Transformer {
         if theta.kind() == compute { self.layout.views(theta) } else { self.layout.views(&theta.to_kind(compute)) }
     }
 
+    /// θ as the passes without a graph read it.
+    pub fn weights(&self, theta: &Tensor, compute: Kind) -> Weights {
+        Weights { views: self.views(theta, compute), vectors: self.layout.views(theta) }
+    }
+
     /// Run the encoder over `source` `[B, S]` (left-padded).
     pub fn encode(&self, views: &Views, batch: &TranslationBatch, dropout: &Dropout) -> Encoded {
         let padding = batch.source_padding.as_ref();
@@ -327,6 +342,34 @@ impl Transformer {
     /// Hidden states `[N, d]` to logits `[N, V]`.
     pub fn logits(&self, views: &Views, hidden: &Tensor) -> Tensor {
         hidden.matmul(&views[self.output_projection].tr())
+    }
+
+    /// Encode `source` (rows of `width` ids, left-padded) for a search; on a processor without padding.
+    pub fn start_search<'a>(
+        &'a self,
+        weights: &'a Weights,
+        source: &[i64],
+        width: usize,
+        device: Device,
+    ) -> Box<dyn StepDecoder + 'a> {
+        if device == Device::Cpu {
+            let source = Sentences::new(source, width, |at| source[at] != PAD);
+            return Box::new(PackedDecoder::new(self, weights, source));
+        }
+        self.start_plain_search(weights, source, width, device)
+    }
+
+    /// The same in libtorch's operations on any device.
+    pub fn start_plain_search<'a>(
+        &'a self,
+        weights: &'a Weights,
+        source: &[i64],
+        width: usize,
+        device: Device,
+    ) -> Box<dyn StepDecoder + 'a> {
+        let encoded = self.encode_sentences(&weights.views, source, width, device);
+        let state = self.start_decoding(&weights.views, &encoded);
+        Box::new(PlainDecoder { model: self, weights, state })
     }
 
     /// What the decoder needs to start a search.
