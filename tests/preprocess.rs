@@ -376,7 +376,7 @@ fn files_that_are_no_byte_pair_encoding() {
         (r#"{"model": {"type": "WordPiece", "vocab": {}}}"#, "codes: ", "WordPiece"),
         (r#"{"model": {"type": "BPE", "vocab": {}, "merges": []}}"#, "codes: ", "end_of_word_suffix"),
         (
-            r#"{"model": {"type": "BPE", "end_of_word_suffix": "</w>", "merges": ["a b", "c"]}}"#,
+            r#"{"model": {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b", "c"]}}"#,
             "codes: ",
             "\"c\" as merge 2",
         ),
@@ -386,7 +386,9 @@ fn files_that_are_no_byte_pair_encoding() {
         let message = Subword::read(&path).unwrap_err().to_string();
         assert!(message.contains(place) && message.contains(expected), "{content:?}: {message}");
     }
-    fs::write(&path, r#"{"model": {"end_of_word_suffix": "</w>", "merges": ["a b", ["ab", "c</w>"]]}}"#).unwrap();
+    let vocabulary = r#""vocab": {"a": 0, "b": 1, "c</w>": 2, "ab": 3, "abc</w>": 4}"#;
+    let merges = r#""merges": ["a b", ["ab", "c</w>"]]"#;
+    fs::write(&path, format!(r#"{{"model": {{"end_of_word_suffix": "</w>", {vocabulary}, {merges}}}}}"#)).unwrap();
     assert_eq!(Subword::read(&path).unwrap().segment("abc abcd"), "abc ab@@ c@@ d");
 }
 

@@ -109,14 +109,13 @@ fn filter(threads: Option<usize>, stage: impl Fn(&str) -> String + Sync) -> nmt:
     // What came before a line that cannot be read is still written.
     let mut failure = None;
     let next = || {
-        let mut lines = Vec::new();
-        while lines.len() < LINES && failure.is_none() {
-            match input.read_line() {
-                Ok(Some(line)) => lines.push(line.to_string()),
-                Ok(None) => break,
-                Err(error) => failure = Some(error),
-            }
+        if failure.is_some() {
+            return Ok(None);
         }
+        let lines = input.read_lines(LINES).unwrap_or_else(|error| {
+            failure = Some(error);
+            Vec::new()
+        });
         Ok((!lines.is_empty()).then_some(lines))
     };
     let work = |lines: Vec<String>| lines.iter().map(|line| stage(line) + "\n").collect::<String>();

@@ -9,6 +9,9 @@ use crate::error::{Error, Result};
 use crate::kernels::{Continuations, best_continuations};
 use crate::model::{StepDecoder, Transformer};
 
+/// The widest beam.
+pub const GREATEST_BEAM: usize = 1024;
+
 /// The search's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -37,8 +40,8 @@ impl SearchConfig {
         let bad = |key: &str, expected: &str, found: String| {
             Err(Error::usage(format!("search.{key} has to be {expected}, found {found}"), ""))
         };
-        if !(1..=1024).contains(&self.beam) {
-            return bad("beam", "from 1 to 1024", self.beam.to_string());
+        if !(1..=GREATEST_BEAM).contains(&self.beam) {
+            return bad("beam", &format!("from 1 to {GREATEST_BEAM}"), self.beam.to_string());
         }
         if !self.length_penalty.is_finite() {
             return bad("length_penalty", "a number", self.length_penalty.to_string());
@@ -83,6 +86,9 @@ struct Sentence {
 /// As in fairseq: every step takes the best `2·beam` candidates; those that end are finished if they are among the
 /// first `beam`; the best `beam` others live on; a sentence ends with `beam` finished hypotheses or at the longest
 /// length. Finished sentences leave the batch.
+///
+/// # Errors
+/// [`Error::Content`] when the model's probabilities are not numbers.
 pub fn beam_search(
     model: &Transformer,
     decoder: &mut dyn StepDecoder,
@@ -145,6 +151,15 @@ pub fn beam_search(
                 }
             }
             if sentence.finished.len() >= beam || step >= longest || live.is_empty() {
+                if sentence.finished.is_empty() {
+                    // Only probabilities that are not numbers end none.
+                    return Err(Error::content(
+                        "the model's probabilities",
+                        "numbers",
+                        "NaN",
+                        "the checkpoint is damaged or its training diverged: use another one",
+                    ));
+                }
                 sentence.finished.sort_by(|a, b| b.score.total_cmp(&a.score));
                 results[sentence.index] = sentence.finished;
                 continue;

@@ -11,6 +11,7 @@ use super::packed::{PackedBatch, Sentences};
 use super::training_pass::gradient;
 use crate::data::{Batch, PAD};
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::params::{BlockKind, Layout, View, Views};
 use crate::task::{Loss, Mode, Task, gradient_by_graph};
 
@@ -156,7 +157,8 @@ impl Transformer {
     /// Lay out a Transformer for dictionaries of these sizes (special symbols included).
     ///
     /// # Errors
-    /// [`Error::Usage`] for sizes that make no network, and for `share_all_embeddings` with dictionaries of two sizes.
+    /// [`Error::Usage`] for sizes that make no network or one that the memory does not hold, and for
+    /// `share_all_embeddings` with dictionaries of two sizes.
     pub fn new(
         config: &ModelConfig,
         source_symbols: i64,
@@ -218,6 +220,7 @@ impl Transformer {
             });
         }
         let decoder_norm = config.pre_norm.then(|| norm(&mut layout, "decoder.layer_norm", d));
+        check_memory(config, layout.total())?;
         Ok(Transformer {
             config: config.clone(),
             layout,
@@ -509,6 +512,26 @@ impl Task for Transformer {
         let projection = if tied { &old[self.output_projection] } else { &views[self.output_projection] };
         self.loss_with_projection(&views, projection, batch, mode)
     }
+}
+
+/// Refuse a network that is larger than the memory; libtorch would end the program.
+fn check_memory(config: &ModelConfig, parameters: i64) -> Result<()> {
+    let table = (config.max_positions + 2).saturating_mul(config.embed_dim);
+    // While the table of positions is made, it is there three times.
+    let needed = parameters.saturating_add(table.saturating_mul(3)).saturating_mul(4);
+    let Some(available) = machine::available_memory().filter(|&available| needed as u64 > available) else {
+        return Ok(());
+    };
+    let gib = |bytes: f64| bytes / f64::from(1 << 30);
+    Err(Error::usage(
+        format!(
+            "a model of {parameters} parameters and {} positions needs {:.1} GiB of memory, found {:.1} GiB free",
+            config.max_positions,
+            gib(needed as f64),
+            gib(available as f64)
+        ),
+        "lower model.embed_dim, model.ffn_dim, the numbers of layers or model.max_positions",
+    ))
 }
 
 fn norm(layout: &mut Layout, name: &str, d: i64) -> Norm {

@@ -10,7 +10,7 @@ mod subword;
 pub mod wit3;
 
 pub use clean::{LengthFilter, Misfit};
-pub use corpus::{LineReader, PairReader, find_text};
+pub use corpus::{LONGEST_LINE, LineReader, PairReader, find_text};
 pub use in_order::in_order;
 pub use learn_bpe::learn_merges;
 pub use pipeline::{MosesVersion, TextPipeline, TextSettings, Tokenization};

@@ -43,7 +43,7 @@ impl From<MosesVersion> for moses::Version {
 
 /// What is done with raw text, but for its language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields)]
 pub struct TextSettings {
     /// How lines are cut into words.
     pub tokenizer: Tokenization,

@@ -252,6 +252,16 @@ impl TextToWords<'_> {
                 "widen --min-length, --max-length and --max-ratio",
             ));
         }
+        if let Some((every, files)) = &held_out
+            && files.report.kept == 0
+        {
+            return Err(Error::content(
+                format!("{} and {}", self.split.source.display(), self.split.target.display()),
+                format!("at least {every} training pairs that pass the limits on lengths, of which one goes to valid"),
+                format!("{} among {}", report.kept, report.read),
+                "give the whole archive, or texts of your own with --train and --valid",
+            ));
+        }
         let held_out = held_out.map(|(_, files)| files.finish()).transpose()?;
         Ok(std::iter::once(report).chain(held_out).collect())
     }
@@ -350,7 +360,7 @@ fn piece_counts(counts: &Counts, subword: Option<&Subword>) -> Counts {
     let mut pieces = Counts::new();
     for (word, &count) in counts {
         match subword {
-            Some(subword) => count_words(words(&subword.segment(word)), count, &mut pieces),
+            Some(subword) => count_words(words(&subword.segment_word(word)), count, &mut pieces),
             None => count_words(words(word), count, &mut pieces),
         }
     }
@@ -376,15 +386,7 @@ impl WordsToIds<'_> {
         let mut reader = LineReader::open(path)?;
         let mut writer = IndexedWriter::create(prefix, self.dictionary.len())?;
         let (mut tokens, mut unknown) = (0, 0);
-        let next = || {
-            let mut lines = Vec::new();
-            while lines.len() < LINES
-                && let Some(line) = reader.read_line()?
-            {
-                lines.push(line.to_string());
-            }
-            Ok((!lines.is_empty()).then_some(lines))
-        };
+        let next = || reader.read_lines(LINES).map(|lines| (!lines.is_empty()).then_some(lines));
         let work = |lines: Vec<String>| lines.iter().map(|line| self.encode(line)).collect::<Vec<_>>();
         let take = |sentences: Vec<(Vec<i64>, u64)>| {
             check_signal()?;

@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::data::folder::is_name;
 use crate::error::{Error, Result};
 use crate::progress;
 use crate::text::{LengthFilter, TextSettings, find_text, wit3};
+
+/// Larger ones would fill a dictionary with made-up words.
+const GREATEST_PADDING_FACTOR: usize = 1 << 16;
 
 /// What [`preprocess`](super::preprocess) is asked for.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -133,6 +137,15 @@ impl PreprocessOptions {
     pub(super) fn splits(&self) -> Result<Vec<SplitFiles>> {
         self.check_languages()?;
         self.check_dictionaries()?;
+        if self.padding_factor > GREATEST_PADDING_FACTOR {
+            return Err(Error::usage(
+                format!(
+                    "expected a padding factor of at most {GREATEST_PADDING_FACTOR}, found {}",
+                    self.padding_factor
+                ),
+                "give --padding-factor 8, or 1 for dictionaries without made-up words",
+            ));
+        }
         if self.recipe.is_some() {
             if self.train.is_some() || self.valid.is_some() || !self.tests.is_empty() {
                 return Err(Error::usage(
@@ -180,7 +193,7 @@ impl PreprocessOptions {
 
     fn check_languages(&self) -> Result<()> {
         for language in self.languages() {
-            if language.is_empty() || !language.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
+            if !is_name(language) {
                 return Err(Error::usage(
                     format!("expected a language code of letters and digits, found {language:?}"),
                     "give what the file names end with, such as de for train.de",
@@ -231,7 +244,7 @@ impl PreprocessOptions {
 
 /// A split's name becomes the first part of file names.
 fn check_name(name: &str) -> Result<()> {
-    if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
+    if is_name(name) {
         return Ok(());
     }
     Err(Error::usage(
