@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use nmt::data::{Bpe, DictionaryOptions, PreprocessOptions, Recipe, preprocess};
-use nmt::text::{LengthFilter, MosesVersion, TextSettings, Tokenization};
+use nmt::text::moses::Version;
+use nmt::text::{LengthFilter, TextSettings, Tokenization};
 
 use super::signals;
 
@@ -60,7 +61,7 @@ pub struct PreprocessArgs {
     /// The edition of the Moses scripts: that of December 2017 leaves the full stop on numbers and abbreviations that
     /// end a line, and is what Multi30k's files were made with
     #[arg(long, value_enum, default_value = "current", help_heading = "Text")]
-    moses_version: MosesVersion,
+    moses_version: Version,
     /// Write a hyphen between letters as @-@
     #[arg(long, help_heading = "Text")]
     aggressive_hyphens: bool,

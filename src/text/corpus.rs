@@ -57,6 +57,11 @@ impl LineReader {
         LineReader { path: name.into(), reader: Box::new(reader), compressed: false, bytes: Vec::new(), lines: 0 }
     }
 
+    /// The file, or the name of the stream.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The next line without its `\n`; none at the end.
     ///
     /// # Errors
@@ -75,6 +80,20 @@ impl LineReader {
                 "convert the file to UTF-8",
             )
         })
+    }
+
+    /// The next `n` lines; fewer at the end, none after it.
+    ///
+    /// # Errors
+    /// As [`read_line`](LineReader::read_line).
+    pub fn read_lines(&mut self, n: usize) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        while lines.len() < n
+            && let Some(line) = self.read_line()?
+        {
+            lines.push(line.to_string());
+        }
+        Ok(lines)
     }
 
     /// Read the bytes of the next line; whether there was one.

@@ -13,7 +13,7 @@ pub use clean::{LengthFilter, Misfit};
 pub use corpus::{LineReader, PairReader, find_text};
 pub use in_order::in_order;
 pub use learn_bpe::learn_merges;
-pub use pipeline::{MosesVersion, TextPipeline, TextSettings, Tokenization};
+pub use pipeline::{TextPipeline, TextSettings, Tokenization};
 pub use subword::{Merge, Subword, blank_separated, join_subwords};
 
 /// The file of a data or model folder that says how its text was made: the `text` object holds the

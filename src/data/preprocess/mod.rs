@@ -376,15 +376,7 @@ impl WordsToIds<'_> {
         let mut reader = LineReader::open(path)?;
         let mut writer = IndexedWriter::create(prefix, self.dictionary.len())?;
         let (mut tokens, mut unknown) = (0, 0);
-        let next = || {
-            let mut lines = Vec::new();
-            while lines.len() < LINES
-                && let Some(line) = reader.read_line()?
-            {
-                lines.push(line.to_string());
-            }
-            Ok((!lines.is_empty()).then_some(lines))
-        };
+        let next = || reader.read_lines(LINES).map(|lines| (!lines.is_empty()).then_some(lines));
         let work = |lines: Vec<String>| lines.iter().map(|line| self.encode(line)).collect::<Vec<_>>();
         let take = |sentences: Vec<(Vec<i64>, u64)>| {
             check_signal()?;
