@@ -2,10 +2,14 @@
 //!
 //! The counting is done by the crate `sacrebleu-rs`; what had to be mended around it is listed in `docs/scores.md`.
 
+mod bleu;
+mod chrf;
 mod compute;
 mod inspect;
+mod measure;
 mod options;
 mod report;
+mod ter;
 mod tercom;
 
 pub use compute::score;
