@@ -29,7 +29,8 @@ impl Chrf {
     fn line(&self, line: &str) -> Line {
         let line = if self.0.lowercase { line.to_lowercase() } else { line.to_string() };
         let blank = python_white_space(&line);
-        let words = if self.0.word_order == 0 { Vec::new() } else { blank.split_whitespace().flat_map(parts).collect() };
+        let words =
+            if self.0.word_order == 0 { Vec::new() } else { blank.split_whitespace().flat_map(parts).collect() };
         let characters = if self.0.whitespace { line.clone() } else { blank.split_whitespace().collect() };
         Line { characters, words }
     }

@@ -224,7 +224,9 @@ impl<'a> Trials<'a> {
             let difference = score - baseline;
             let against_baseline = (i > 0).then(|| {
                 let differences: Vec<f64> = match resampling.test {
-                    Test::Bootstrap => samples.iter().zip(baseline_samples).map(|(system, base)| system - base).collect(),
+                    Test::Bootstrap => {
+                        samples.iter().zip(baseline_samples).map(|(system, base)| system - base).collect()
+                    }
                     Test::Randomization => samples.clone(),
                 };
                 let above = differences.iter().filter(|&&difference| difference > 0.0).count();

@@ -18,7 +18,7 @@ mod tercom;
 
 pub use compare::{ComparedSystem, Comparison, DEFAULT_SEED, Difference, Interval, Resampling, System, Test, compare};
 pub use compute::score;
-pub use inspect::{TextStyle, text_style, warnings};
+pub use inspect::{TextStyle, mismatches, text_style, warnings};
 pub use options::{BleuOptions, ChrfOptions, Metric, Options, Smoothing, TerOptions, Tokenizer};
 pub use report::{BleuParts, ChrfParts, Score, Scores, TerParts};
 pub use seeds::{RunScore, SeedScores, score_seeds};

@@ -94,7 +94,10 @@ mod tests {
         let runs = [run("1", "the cat sat on the mat\na dog ran"), run("2", "the cat sat\na dog ran")];
         let options = Options::default();
         let found = score_seeds(&runs, &references, &options).unwrap();
-        assert_eq!(found.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>(), ["BLEU", "chrF2", "chrF2++", "TER"]);
+        assert_eq!(
+            found.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>(),
+            ["BLEU", "chrF2", "chrF2++", "TER"]
+        );
         for (i, run) in runs.iter().enumerate() {
             let alone = super::super::score(&run.lines, &references, &options).unwrap();
             let alone = [

@@ -63,9 +63,9 @@ impl Measure for Ter {
     }
 
     fn score(&self, sums: &[f64]) -> f64 {
-        match sums {
-            &[edits, words] if words > 0.0 => 100.0 * (edits / words),
-            &[edits, _] if edits > 0.0 => 100.0,
+        match *sums {
+            [edits, words] if words > 0.0 => 100.0 * (edits / words),
+            [edits, _] if edits > 0.0 => 100.0,
             _ => 0.0,
         }
     }
