@@ -18,6 +18,6 @@ pub use folder::{DataFolder, dictionary_path};
 pub use indexed::{Dtype, IndexedDataset, IndexedWriter};
 pub use parallel::ParallelDataset;
 pub use preprocess::{
-    Bpe, DictionaryOptions, DictionaryReport, DroppedPairs, PreprocessOptions, PreprocessReport, Recipe, SideReport,
-    SplitReport, preprocess,
+    Bpe, DictionaryOptions, DictionaryReport, DropoutOptions, DroppedPairs, PreprocessOptions, PreprocessReport,
+    Recipe, SideReport, SplitReport, preprocess,
 };

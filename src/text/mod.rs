@@ -1,5 +1,6 @@
 //! Raw text to tokens and back: Moses tokenisation, cleaning, byte-pair encoding.
 
+mod bpe_dropout;
 mod clean;
 mod corpus;
 mod in_order;
@@ -9,6 +10,7 @@ mod pipeline;
 mod subword;
 pub mod wit3;
 
+pub use bpe_dropout::BpeDropout;
 pub use clean::{LengthFilter, Misfit};
 pub use corpus::{LineReader, PairReader, find_text};
 pub use in_order::in_order;
