@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use common::{json, reference};
 use nmt::Error;
 use nmt::data::{Bpe, Dictionary, DictionaryOptions, IndexedDataset, PreprocessOptions, PreprocessReport, preprocess};
-use nmt::text::{LengthFilter, MosesVersion, Subword, TextPipeline, TextSettings, Tokenization};
+use nmt::text::moses::Version;
+use nmt::text::{LengthFilter, Subword, TextPipeline, TextSettings, Tokenization};
 
 /// Tokenised German-English text; nothing to read yet.
 fn options(output: &Path) -> PreprocessOptions {
@@ -135,7 +136,7 @@ fn multi30k_from_raw_text_to_pieces() {
         text: TextSettings {
             lowercase_first: true,
             normalize: true,
-            moses_version: MosesVersion::Of2017,
+            moses_version: Version::Of2017,
             ..TextSettings::default()
         },
         threads: Some(threads),

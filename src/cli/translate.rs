@@ -1,6 +1,6 @@
 //! `nmt translate`: raw text in, translations out, in input order.
 
-use std::io::{BufReader, IsTerminal};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use nmt::decode::{Hypothesis, SearchConfig};
@@ -78,12 +78,9 @@ impl TranslateArgs {
                 format!("give --beam {}", self.n_best),
             ));
         }
-        let (name, mut input) = match &self.input {
-            Some(path) => (path.display().to_string(), LineReader::open(path)?),
-            None => {
-                let name = "standard input";
-                (name.to_string(), LineReader::of_stream(name, BufReader::new(std::io::stdin())))
-            }
+        let mut input = match &self.input {
+            Some(path) => LineReader::open(path)?,
+            None => LineReader::of_stream("standard input", std::io::stdin().lock()),
         };
         let interactive = self.input.is_none() && std::io::stdin().is_terminal();
         if interactive {
@@ -101,7 +98,7 @@ impl TranslateArgs {
             let longest = model.config.model.max_positions;
             if let Some(i) = sentences.iter().position(|sentence| sentence.len() as i64 > longest) {
                 return Err(Error::content(
-                    format!("{name}:{}", done + i + 1),
+                    format!("{}:{}", input.path().display(), done + i + 1),
                     format!("at most {longest} subwords, as the model takes"),
                     sentences[i].len().to_string(),
                     "split the line into sentences",

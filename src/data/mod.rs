@@ -20,6 +20,6 @@ pub use folder::{DataFolder, dictionary_path, is_name};
 pub use indexed::{IndexedDataset, IndexedWriter};
 pub use parallel::ParallelDataset;
 pub use preprocess::{
-    Bpe, DictionaryOptions, DictionaryReport, DroppedPairs, PreprocessOptions, PreprocessReport, Recipe, SideReport,
-    SplitReport, preprocess,
+    Bpe, DictionaryOptions, DictionaryReport, DropoutOptions, DroppedPairs, PreprocessOptions, PreprocessReport,
+    Recipe, SideReport, SplitReport, preprocess,
 };

@@ -95,7 +95,7 @@ pub fn beam_search(
     sentences: usize,
     width: usize,
     config: &SearchConfig,
-) -> Vec<Vec<Hypothesis>> {
+) -> Result<Vec<Vec<Hypothesis>>> {
     let symbols = model.target_symbols();
     let beam = config.beam.max(1);
     let candidates = (2 * beam as i64).min(symbols - 1);
@@ -188,7 +188,7 @@ pub fn beam_search(
             decoder.reorder(&kept_rows, (!all_stay).then_some(kept_sentences.as_slice()));
         }
     }
-    results
+    Ok(results)
 }
 
 fn finish(live: Live, length_penalty: f64) -> Hypothesis {

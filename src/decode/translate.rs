@@ -40,7 +40,8 @@ unsafe impl Sync for Shared<'_> {}
 /// steps of a search are small, and threads that share one wait for each other half of the time.
 ///
 /// # Errors
-/// [`crate::Error::Content`] for a sentence that is longer than the model's positions.
+/// [`crate::Error::Content`] for a sentence that is longer than the model's positions, and for probabilities that are
+/// not numbers.
 pub fn translate_all(
     model: &Transformer,
     theta: &Tensor,
@@ -74,31 +75,34 @@ pub fn translate_all(
     let workers = if shared.device == Device::Cpu { (threads.max(1) as usize).min(batches.len()) } else { 1 };
     if workers <= 1 {
         for batch in &batches {
-            take(batch, translate_batch(&shared, sentences, batch, &options.search));
+            take(batch, translate_batch(&shared, sentences, batch, &options.search)?);
         }
         return Ok(results);
     }
     let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
+    let outcome = std::thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         for _ in 0..workers {
             let (sender, shared, next, batches) = (sender.clone(), &shared, &next, &batches);
             scope.spawn(move || {
                 tch::set_num_threads(1);
                 while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    // The receiver outlives the workers.
-                    let _ = sender.send((batch, translate_batch(shared, sentences, batch, &options.search)));
+                    let found = translate_batch(shared, sentences, batch, &options.search);
+                    if sender.send((batch, found)).is_err() {
+                        return; // Another batch has failed.
+                    }
                 }
             });
         }
         drop(sender);
         for (batch, found) in receiver {
-            take(batch, found);
+            take(batch, found?);
         }
+        Ok(())
     });
     // Some of libtorch's libraries keep one number for all threads.
     tch::set_num_threads(threads);
-    Ok(results)
+    outcome.map(|()| results)
 }
 
 /// The indices of sentences in batches, longest first.
@@ -121,7 +125,7 @@ fn translate_batch(
     sentences: &[Vec<i64>],
     batch: &[usize],
     search: &SearchConfig,
-) -> Vec<Vec<Hypothesis>> {
+) -> Result<Vec<Vec<Hypothesis>>> {
     let width = batch.first().map_or(0, |&i| sentences[i].len());
     let mut source = Vec::with_capacity(batch.len() * width);
     for &i in batch {

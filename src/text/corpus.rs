@@ -89,6 +89,11 @@ impl LineReader {
         LineReader { path, reader, compressed: false, bytes: Vec::new(), lines: 0, failure: None }
     }
 
+    /// The file, or the name of the stream.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The next line without its `\n`; none at the end.
     ///
     /// # Errors

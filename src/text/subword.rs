@@ -38,7 +38,7 @@ pub type Merge = (String, String);
 #[derive(Debug)]
 pub struct Subword {
     tokenizer: Tokenizer,
-    merges: usize,
+    merges: Vec<Merge>,
 }
 
 impl Subword {
@@ -66,15 +66,14 @@ impl Subword {
         for (first, second) in &merges {
             [first.clone(), second.clone(), format!("{first}{second}")].into_iter().for_each(&mut add);
         }
-        let n = merges.len();
         let model = BPE::builder()
-            .vocab_and_merges(vocabulary, merges)
+            .vocab_and_merges(vocabulary, merges.clone())
             .unk_token(UNKNOWN.to_string())
             .end_of_word_suffix(END_OF_WORD.to_string())
             .cache_capacity(REMEMBERED)
             .build()
             .map_err(|error| Error::content("the merges", "a byte-pair encoding", error.to_string(), ""))?;
-        Ok(Subword { tokenizer: Tokenizer::new(model), merges: n })
+        Ok(Subword { tokenizer: Tokenizer::new(model), merges })
     }
 
     /// Read a `tokenizer.json` (a BPE model whose words end with `</w>`) or a `codes` file of subword-nmt.
@@ -110,44 +109,53 @@ impl Subword {
         files::write_whole(path, tokenizer.to_string(true).map_err(refused)?.as_bytes())
     }
 
-    /// How many merges there are.
-    pub fn merges(&self) -> usize {
-        self.merges
+    /// The merges in their order, each once.
+    pub fn merges(&self) -> &[Merge] {
+        &self.merges
     }
 
     /// The [`blank_separated`] words of a line in pieces, as subword-nmt's `apply-bpe` shows them: a piece that is not
     /// the last of its word ends with `@@`. Characters that no merge has are pieces of their own.
     pub fn segment(&self, line: &str) -> String {
-        let mut segmented = String::with_capacity(2 * line.len());
-        for word in blank_separated(line) {
-            self.add_pieces(word, &mut segmented);
-            segmented.push(' ');
-        }
-        segmented.pop();
-        segmented
+        show_pieces(line, |word| self.ends(word))
     }
 
     /// One word in pieces, as [`Subword::segment`] shows it in a line. Alone, a word that begins or ends with `\r` would
     /// lose it as a line does.
     pub fn segment_word(&self, word: &str) -> String {
         let mut segmented = String::with_capacity(2 * word.len());
-        self.add_pieces(word, &mut segmented);
+        add_pieces(word, &self.ends(word), &mut segmented);
         segmented
     }
 
-    fn add_pieces(&self, word: &str, segmented: &mut String) {
+    /// Where the pieces of a word end.
+    fn ends(&self, word: &str) -> Vec<usize> {
         // The model fails only without a name for unknown characters, which it was given.
         let tokens = self.tokenizer.get_model().tokenize(word).unwrap_or_default();
-        let mut start = 0;
-        for token in tokens.iter().take(tokens.len().saturating_sub(1)) {
-            let (_, end) = token.offsets;
-            segmented.push_str(word.get(start..end).unwrap_or_default());
-            segmented.push_str(CONTINUED);
-            segmented.push(' ');
-            start = end;
-        }
-        segmented.push_str(word.get(start..).unwrap_or_default());
+        tokens.iter().map(|token| token.offsets.1).collect()
     }
+}
+
+/// The words of a line in pieces that end where `ends` says, the last at the end of the word.
+pub(super) fn show_pieces(line: &str, mut ends: impl FnMut(&str) -> Vec<usize>) -> String {
+    let mut segmented = String::with_capacity(2 * line.len());
+    for word in blank_separated(line) {
+        add_pieces(word, &ends(word), &mut segmented);
+        segmented.push(' ');
+    }
+    segmented.pop();
+    segmented
+}
+
+fn add_pieces(word: &str, ends: &[usize], segmented: &mut String) {
+    let mut start = 0;
+    for &end in ends.iter().take(ends.len().saturating_sub(1)) {
+        segmented.push_str(word.get(start..end).unwrap_or_default());
+        segmented.push_str(CONTINUED);
+        segmented.push(' ');
+        start = end;
+    }
+    segmented.push_str(word.get(start..).unwrap_or_default());
 }
 
 /// The words of a line as subword-nmt sees them: what stands between blanks, and between the ends of the line without

@@ -4,6 +4,7 @@
 //! memory; merges and dictionaries are made from the counts, and the temporary files become `.bin` and `.idx`. Memory
 //! grows with the number of distinct words, and by four bytes a sentence, but not with the text.
 
+mod binarise;
 mod options;
 mod output;
 mod report;
@@ -16,18 +17,19 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-pub use options::{Bpe, DictionaryOptions, PreprocessOptions, Recipe};
+pub use options::{Bpe, DictionaryOptions, DropoutOptions, PreprocessOptions, Recipe};
 pub use report::{DictionaryReport, DroppedPairs, PreprocessReport, SideReport, SplitReport};
 
-use super::{Dictionary, DictionaryLimits, IndexedWriter, UNK, dictionary_path, words};
+use super::{Dictionary, DictionaryLimits, dictionary_path, words};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::Progress;
 use crate::text::{
-    LengthFilter, LineReader, Misfit, PairReader, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, blank_separated,
+    BpeDropout, LengthFilter, Misfit, PairReader, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, blank_separated,
     in_order, learn_merges,
 };
-use options::SplitFiles;
+use binarise::{Pieces, WordFile, piece_counts};
+use options::{SplitFiles, TRAIN};
 use output::OutputFolder;
 
 /// Lines that a thread works on at a time.
@@ -87,17 +89,40 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
         Bpe::Merges(merges) => Some(learn(&counts, *merges, &check_signal)?),
         Bpe::File(path) => Some(Subword::read(path)?),
     };
-    let dictionaries = dictionaries(options, &counts, subword.as_ref())?;
-    drop(counts);
+    let dropout = match (&options.bpe_dropout, &subword) {
+        (Some(given), Some(subword)) if has_train => {
+            Some((given, BpeDropout::new(subword.merges(), given.probability, given.seed)?))
+        }
+        _ => None,
+    };
+    let copies = |train: bool, side: usize| match &dropout {
+        Some((given, dropout)) if train => Pieces::copies(dropout, given, side),
+        _ => vec![Pieces::plain(subword.as_ref())],
+    };
+    let mut pieces = match options.has_dictionaries() {
+        true => [Counts::new(), Counts::new()],
+        false => counts.map(|counts| piece_counts(&counts, subword.as_ref())),
+    };
+    if dropout.is_some() && !options.has_dictionaries() {
+        // Besides the pieces without dropout, of which other texts consist.
+        for (side, (counts, language)) in pieces.iter_mut().zip(options.languages()).enumerate() {
+            let (path, copies) = (spooled(&spool, TRAIN, language), copies(true, side));
+            let file = WordFile { path: &path, copies: &copies, threads };
+            add_counts(counts, file.count(Progress::new(format!("count pieces of {language}"), None), &check_signal)?);
+        }
+    }
+    let dictionaries = dictionaries(options, &pieces)?;
+    drop(pieces);
 
     for report in &mut reports {
-        for (side, dictionary) in report.sides.iter_mut().zip(&dictionaries) {
+        for (i, (side, dictionary)) in report.sides.iter_mut().zip(&dictionaries).enumerate() {
             let prefix = output.path().join(format!("{}.{source}-{target}.{}", report.split, side.language));
-            let title = format!("binarise {}.{}", report.split, side.language);
-            let stage = WordsToIds { subword: subword.as_ref(), dictionary, threads };
             let path = spooled(&spool, &report.split, &side.language);
-            let progress = Progress::new(title, Some(report.kept));
-            (side.tokens, side.unknown) = stage.run(&path, &prefix, progress, &check_signal)?;
+            let copies = copies(report.split == TRAIN, i);
+            let title = format!("binarise {}.{}", report.split, side.language);
+            let progress = Progress::new(title, Some(report.kept * copies.len() as u64));
+            let file = WordFile { path: &path, copies: &copies, threads };
+            (side.tokens, side.unknown) = file.binarise(dictionary, &prefix, progress, &check_signal)?;
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }
@@ -116,7 +141,8 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     };
     let report = PreprocessReport {
         dictionaries: [entry(source, &dictionaries[0]), entry(target, &dictionaries[1])],
-        bpe_merges: subword.as_ref().map(Subword::merges),
+        bpe_merges: subword.as_ref().map(|subword| subword.merges().len()),
+        bpe_dropout: dropout.map(|(given, _)| *given),
         splits: reports,
     };
     save_settings(&output.path().join(SETTINGS_FILE), options, &report)?;
@@ -225,9 +251,7 @@ impl TextToWords<'_> {
             progress.add(lines.read);
             kept.report.read += lines.read;
             lines.misfits.into_iter().for_each(|misfit| kept.report.dropped.add(misfit));
-            for (all, some) in counts.iter_mut().zip(lines.counts) {
-                some.into_iter().for_each(|(word, count)| *all.entry(word).or_default() += count);
-            }
+            counts.iter_mut().zip(lines.counts).for_each(|(all, some)| add_counts(all, some));
             for pair in &lines.pairs {
                 kept_pairs += 1;
                 match &mut held_out {
@@ -298,6 +322,10 @@ fn count_words<'a>(words: impl Iterator<Item = &'a str>, times: u64, counts: &mu
     }
 }
 
+fn add_counts(all: &mut Counts, some: Counts) {
+    some.into_iter().for_each(|(word, count)| *all.entry(word).or_default() += count);
+}
+
 /// The words of a line that was counted are not training text after all.
 fn take_back(line: &str, counts: &mut Counts) {
     for word in blank_separated(line) {
@@ -313,7 +341,7 @@ fn take_back(line: &str, counts: &mut Counts) {
 /// The counts of both sides together.
 fn both(counts: &[Counts; 2]) -> Counts {
     let mut all = counts[0].clone();
-    counts[1].iter().for_each(|(word, count)| *all.entry(word.clone()).or_default() += count);
+    add_counts(&mut all, counts[1].clone());
     all
 }
 
@@ -328,12 +356,8 @@ fn learn(counts: &[Counts; 2], merges: usize, check_signal: &dyn Fn() -> Result<
     Subword::from_merges(&merges, counts.keys().flat_map(|word| word.chars()))
 }
 
-/// The dictionaries of source and target.
-fn dictionaries(
-    options: &PreprocessOptions,
-    counts: &[Counts; 2],
-    subword: Option<&Subword>,
-) -> Result<[Dictionary; 2]> {
+/// The dictionaries of source and target, given or made of the pieces of each.
+fn dictionaries(options: &PreprocessOptions, pieces: &[Counts; 2]) -> Result<[Dictionary; 2]> {
     let one = |dictionary: &DictionaryOptions, counts: &Counts| match &dictionary.file {
         Some(path) => Dictionary::load(path),
         None => {
@@ -342,72 +366,14 @@ fn dictionaries(
                 words: dictionary.words,
                 padding_factor: options.padding_factor,
             };
-            Ok(Dictionary::from_counts(&piece_counts(counts, subword), &limits))
+            Ok(Dictionary::from_counts(counts, &limits))
         }
     };
     let (source, target) = (&options.source_dictionary, &options.target_dictionary);
     if options.joined_dictionary {
         let given = if target.file.is_some() { target } else { source };
-        let dictionary = one(given, &both(counts))?;
+        let dictionary = one(given, &both(pieces))?;
         return Ok([dictionary.clone(), dictionary]);
     }
-    Ok([one(source, &counts[0])?, one(target, &counts[1])?])
-}
-
-/// How often the pieces occur that words so frequent consist of. A word here may hold white space other than blanks,
-/// at which a dictionary separates.
-fn piece_counts(counts: &Counts, subword: Option<&Subword>) -> Counts {
-    let mut pieces = Counts::new();
-    for (word, &count) in counts {
-        match subword {
-            Some(subword) => count_words(words(&subword.segment_word(word)), count, &mut pieces),
-            None => count_words(words(word), count, &mut pieces),
-        }
-    }
-    pieces
-}
-
-/// Words to ids: cut into pieces, look up, write.
-struct WordsToIds<'a> {
-    subword: Option<&'a Subword>,
-    dictionary: &'a Dictionary,
-    threads: usize,
-}
-
-impl WordsToIds<'_> {
-    /// Binarise the lines of `path`; the numbers of tokens and of unknown ones.
-    fn run(
-        &self,
-        path: &Path,
-        prefix: &Path,
-        mut progress: Progress,
-        check_signal: &dyn Fn() -> Result<()>,
-    ) -> Result<(u64, u64)> {
-        let mut reader = LineReader::open(path)?;
-        let mut writer = IndexedWriter::create(prefix, self.dictionary.len())?;
-        let (mut tokens, mut unknown) = (0, 0);
-        let next = || reader.read_lines(LINES).map(|lines| (!lines.is_empty()).then_some(lines));
-        let work = |lines: Vec<String>| lines.iter().map(|line| self.encode(line)).collect::<Vec<_>>();
-        let take = |sentences: Vec<(Vec<i64>, u64)>| {
-            check_signal()?;
-            progress.add(sentences.len() as u64);
-            for (ids, unknown_ids) in sentences {
-                tokens += ids.len() as u64;
-                unknown += unknown_ids;
-                writer.push(&ids)?;
-            }
-            Ok(())
-        };
-        in_order(self.threads, next, work, take)?;
-        writer.finish()?;
-        Ok((tokens, unknown))
-    }
-
-    /// The ids of a line and how many of its words are unknown; a literal `<unk>` is not, as fairseq counts.
-    fn encode(&self, line: &str) -> (Vec<i64>, u64) {
-        let segmented = self.subword.map(|subword| subword.segment(line));
-        let line = segmented.as_deref().unwrap_or(line);
-        let unknown = words(line).filter(|word| self.dictionary.index(word) == UNK && *word != "<unk>").count();
-        (self.dictionary.encode(line), unknown as u64)
-    }
+    Ok([one(source, &pieces[0])?, one(target, &pieces[1])?])
 }
