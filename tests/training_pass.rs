@@ -111,7 +111,8 @@ fn bf16_loses_no_more_than_automatic_differentiation_does() {
         let distance = |gradient: &Tensor| (gradient - &exact).norm().double_value(&[]);
         let plain = distance(&gradient_by_graph(&model, &theta, &batch, mode(Kind::BFloat16)).1);
         let ours = distance(&model.gradient(&theta, &batch, mode(Kind::BFloat16)).1);
-        assert!(ours < 1.1 * plain && plain > 0.0, "{ours:e} {plain:e} {config:?}");
+        // Two roundings of one sum differ by chance; a wrong term would be several times as far off.
+        assert!(ours < 1.5 * plain && plain > 0.0, "{ours:e} {plain:e} {config:?}");
     }
 }
 

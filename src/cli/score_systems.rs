@@ -111,5 +111,9 @@ fn read_lines(path: &Path) -> Result<Vec<String>> {
     } else {
         LineReader::open(path)?
     };
-    reader.read_lines(usize::MAX)
+    let mut lines = Vec::new();
+    while let Some(line) = reader.read_line()? {
+        lines.push(line.to_string());
+    }
+    Ok(lines)
 }
