@@ -183,42 +183,50 @@ impl Layout {
     /// [`Error::Content`] when a block is missing, has another shape, holds something else than numbers, or the file is
     /// truncated or altered.
     pub fn load(&self, path: &Path, prefix: &str) -> Result<Tensor> {
-        with_safetensors(path, |tensors| {
-            let theta = Tensor::zeros([self.total], (Kind::Float, tch::Device::Cpu));
-            for block in &self.blocks {
-                let mut names = vec![format!("{prefix}{}", block.name)];
-                names.extend(
-                    self.aliases.iter().filter(|(_, b)| **b == block.name).map(|(a, _)| format!("{prefix}{a}")),
-                );
-                let place = || path.display().to_string();
-                let view = names.iter().find_map(|name| tensors.tensor(name).ok()).ok_or_else(|| {
-                    let next = "this checkpoint is of another model: check the config";
-                    Error::content(place(), format!("a tensor `{}`", names[0]), "none", next)
-                })?;
-                let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-                if shape != block.shape {
-                    return Err(Error::content(
-                        place(),
-                        format!("`{}` of shape {:?}", block.name, block.shape),
-                        format!("shape {shape:?}"),
-                        "the dictionary or the model sizes are not those of this checkpoint",
-                    ));
-                }
-                let damaged = |expected: &str, found: &str| {
-                    let expected = format!("`{}` of {expected}", block.name);
-                    Error::content(place(), expected, found, "the file is damaged: use another checkpoint")
-                };
-                if !matches!(view.dtype(), Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16) {
-                    return Err(damaged("floating-point numbers", &format!("{:?}", view.dtype())));
-                }
-                let tensor = tensor_from_view(&place(), &view)?;
-                if tensor.isfinite().all().int64_value(&[]) == 0 {
-                    return Err(damaged("finite numbers", "infinity or NaN"));
-                }
-                theta.narrow(0, block.offset, block.numel()).copy_(&tensor.to_kind(Kind::Float).view([-1]));
+        with_safetensors(path, |tensors| self.read(path, tensors, prefix))
+    }
+
+    /// The vectors under several prefixes, as [`Layout::load`] reads one; the file is checked once.
+    ///
+    /// # Errors
+    /// As [`Layout::load`].
+    pub fn load_all(&self, path: &Path, prefixes: &[String]) -> Result<Vec<Tensor>> {
+        with_safetensors(path, |tensors| prefixes.iter().map(|prefix| self.read(path, tensors, prefix)).collect())
+    }
+
+    fn read(&self, path: &Path, tensors: &SafeTensors, prefix: &str) -> Result<Tensor> {
+        let theta = Tensor::zeros([self.total], (Kind::Float, tch::Device::Cpu));
+        for block in &self.blocks {
+            let mut names = vec![format!("{prefix}{}", block.name)];
+            names.extend(self.aliases.iter().filter(|(_, b)| **b == block.name).map(|(a, _)| format!("{prefix}{a}")));
+            let place = || path.display().to_string();
+            let view = names.iter().find_map(|name| tensors.tensor(name).ok()).ok_or_else(|| {
+                let next = "this checkpoint is of another model: check the config";
+                Error::content(place(), format!("a tensor `{}`", names[0]), "none", next)
+            })?;
+            let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+            if shape != block.shape {
+                return Err(Error::content(
+                    place(),
+                    format!("`{}` of shape {:?}", block.name, block.shape),
+                    format!("shape {shape:?}"),
+                    "the dictionary or the model sizes are not those of this checkpoint",
+                ));
             }
-            Ok(theta)
-        })
+            let damaged = |expected: &str, found: &str| {
+                let expected = format!("`{}` of {expected}", block.name);
+                Error::content(place(), expected, found, "the file is damaged: use another checkpoint")
+            };
+            if !matches!(view.dtype(), Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16) {
+                return Err(damaged("floating-point numbers", &format!("{:?}", view.dtype())));
+            }
+            let tensor = tensor_from_view(&place(), &view)?;
+            if tensor.isfinite().all().int64_value(&[]) == 0 {
+                return Err(damaged("finite numbers", "infinity or NaN"));
+            }
+            theta.narrow(0, block.offset, block.numel()).copy_(&tensor.to_kind(Kind::Float).view([-1]));
+        }
+        Ok(theta)
     }
 }
 

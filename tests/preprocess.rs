@@ -10,7 +10,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use common::{json, reference};
+use common::{json, reference, sentences};
 use nmt::Error;
 use nmt::data::{Bpe, Dictionary, DictionaryOptions, IndexedDataset, PreprocessOptions, PreprocessReport, preprocess};
 use nmt::text::moses::Version;
@@ -49,13 +49,6 @@ fn text(dir: &Path, name: &str, source: impl AsRef<[u8]>, target: impl AsRef<[u8
     fs::write(dir.join(format!("{name}.de")), source).unwrap();
     fs::write(dir.join(format!("{name}.en")), target).unwrap();
     dir.join(name)
-}
-
-/// The binarised sentences of a file as words again.
-fn sentences(dir: &Path, split: &str, language: &str) -> Vec<String> {
-    let dictionary = Dictionary::load(&dir.join(format!("dict.{language}.txt"))).unwrap();
-    let dataset = IndexedDataset::open(&dir.join(format!("{split}.de-en.{language}"))).unwrap();
-    (0..dataset.len()).map(|i| dictionary.decode(&dataset.get(i))).collect()
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Words to pieces and back, with and without BPE-dropout, on invented words.
+mod common;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
-use nmt::data::{Bpe, Dictionary, DropoutOptions, IndexedDataset, PreprocessOptions, preprocess};
+use common::sentences;
+use nmt::data::{Bpe, DropoutOptions, PreprocessOptions, preprocess};
 use nmt::text::{BpeDropout, Merge, Subword, TextSettings, Tokenization, blank_separated, join_subwords, learn_merges};
 use rand::{Rng, SeedableRng};
 
@@ -199,12 +201,6 @@ fn dropped(dir: &Path, output: &str, threads: usize, seed: u64, copies: u64) -> 
     PreprocessOptions { bpe_dropout, threads: Some(threads), output: dir.join(output), ..corpus(dir) }
 }
 
-fn pieces(folder: &Path, split: &str, language: &str) -> Vec<String> {
-    let dictionary = Dictionary::load(&folder.join(format!("dict.{language}.txt"))).unwrap();
-    let dataset = IndexedDataset::open(&folder.join(format!("{split}.de-en.{language}"))).unwrap();
-    (0..dataset.len()).map(|i| dictionary.decode(&dataset.get(i))).collect()
-}
-
 #[test]
 fn dropout_is_for_the_training_text_alone_and_the_same_with_every_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
@@ -219,7 +215,7 @@ fn dropout_is_for_the_training_text_alone_and_the_same_with_every_number_of_thre
     }
     let joined = |lines: &[String]| lines.iter().map(|line| join_subwords(line)).collect::<Vec<_>>();
     for language in ["de", "en"] {
-        let of = |run: &str, split: &str| pieces(&dir.join(run), split, language);
+        let of = |run: &str, split: &str| sentences(&dir.join(run), split, language);
         assert_eq!(of("data", "valid"), of("one", "valid"), "other texts are as ever");
         let (whole, one, other) = (of("data", "train"), of("one", "train"), of("other", "train"));
         assert!(whole != one && one != other);
@@ -240,14 +236,14 @@ fn every_copy_has_pieces_of_its_own() {
     let report = preprocess(&dropped(dir, "data", 2, 1, 3), || None).unwrap();
     let single = preprocess(&dropped(dir, "single", 2, 1, 1), || None).unwrap();
     assert_eq!(report.splits[0].kept, 2500);
-    let source = pieces(&dir.join("data"), "train", "de");
-    assert_eq!((source.len(), pieces(&dir.join("data"), "train", "en").len()), (7500, 7500));
+    let source = sentences(&dir.join("data"), "train", "de");
+    assert_eq!((source.len(), sentences(&dir.join("data"), "train", "en").len()), (7500, 7500));
     let copies: Vec<&[String]> = source.chunks(2500).collect();
-    assert_eq!(copies[0], pieces(&dir.join("single"), "train", "de"));
+    assert_eq!(copies[0], sentences(&dir.join("single"), "train", "de"));
     assert!(copies[0] != copies[1] && copies[1] != copies[2] && copies[0] != copies[2]);
     let joined = |lines: &[String]| lines.iter().map(|line| join_subwords(line)).collect::<Vec<_>>();
     assert!(copies.iter().all(|copy| joined(copy) == joined(copies[0])));
-    assert_eq!(pieces(&dir.join("data"), "valid", "de").len(), 50);
+    assert_eq!(sentences(&dir.join("data"), "valid", "de").len(), 50);
     assert!(report.splits[0].sides[0].tokens > 2 * single.splits[0].sides[0].tokens);
 }
 

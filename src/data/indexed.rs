@@ -128,7 +128,7 @@ impl IndexedDataset {
     }
 
     /// The ids of sentence `i`, one at a time.
-    pub fn ids_of(&self, i: usize) -> impl Iterator<Item = i64> {
+    pub fn ids_of(&self, i: usize) -> impl DoubleEndedIterator<Item = i64> {
         let start = self.offsets.get(i).copied().unwrap_or(0);
         let bytes = self.ids.as_deref().unwrap_or_default();
         let bytes = bytes.get(start..start + self.length(i) * self.dtype.size()).unwrap_or_default();
@@ -164,7 +164,7 @@ impl IndexedDataset {
     /// [`Error::Content`] that names the sentence.
     pub fn check_ends(&self) -> Result<()> {
         for i in 0..self.len() {
-            let last = self.ids_of(i).last();
+            let last = self.ids_of(i).next_back();
             if last != Some(EOS) {
                 return Err(Error::content(
                     path(&self.prefix, "bin").display().to_string(),

@@ -61,6 +61,19 @@ struct Output<'a, E> {
 /// Sentences whose scratch memory is shared.
 const GROUP: usize = 4;
 
+/// Run `work` for every head of every sentence, on all cores.
+fn each_head(shape: &AttentionShape, work: impl Fn(usize, usize, &mut Scratch) + Sync) {
+    let sentences = shape.queries.len();
+    parallel(sentences.div_ceil(GROUP), |group| {
+        let mut scratch = Scratch::default();
+        for sentence in group * GROUP..((group + 1) * GROUP).min(sentences) {
+            for head in 0..shape.heads {
+                work(sentence, head, &mut scratch);
+            }
+        }
+    });
+}
+
 /// The context of every query, `[N, heads · head_width]`: `softmax(q·kᵀ/√head_width)·v`.
 pub fn attention(shape: &AttentionShape, query: &Heads, key: &Heads, value: &Heads) -> Tensor {
     by_kind!(query.rows, forward(shape, query, key, value))
@@ -71,14 +84,8 @@ fn forward<E: Element>(shape: &AttentionShape, query: &Heads, key: &Heads, value
     let mut context = empty::<E>(&[query.rows.size()[0], width as i64]);
     let (query, key, value) = (query.view::<E>(), key.view::<E>(), value.view::<E>());
     let output = Output { elements: Disjoint::new(elements_mut::<E>(&mut context)), stride: width, offset: 0 };
-    let sentences = shape.queries.len();
-    parallel(sentences.div_ceil(GROUP), |group| {
-        let mut scratch = Scratch::default();
-        for sentence in group * GROUP..((group + 1) * GROUP).min(sentences) {
-            for head in 0..shape.heads {
-                forward_head::<E>(shape, sentence, head, query, key, value, &output, &mut scratch);
-            }
-        }
+    each_head(shape, |sentence, head, scratch| {
+        forward_head::<E>(shape, sentence, head, query, key, value, &output, scratch);
     });
     context
 }
@@ -115,14 +122,8 @@ fn backward<E: Element>(
     let output = |view: View<E>, elements| Output { elements, stride: view.stride, offset: view.offset };
     let d_memory = d_memory.as_ref().unwrap_or(&d_queries);
     let gradients = [output(query, d_queries.share()), output(key, d_memory.share()), output(value, d_memory.share())];
-    let sentences = shape.queries.len();
-    parallel(sentences.div_ceil(GROUP), |group| {
-        let mut scratch = Scratch::default();
-        for sentence in group * GROUP..((group + 1) * GROUP).min(sentences) {
-            for head in 0..shape.heads {
-                backward_head::<E>(shape, sentence, head, query, key, value, d_context, &gradients, &mut scratch);
-            }
-        }
+    each_head(shape, |sentence, head, scratch| {
+        backward_head::<E>(shape, sentence, head, query, key, value, d_context, &gradients, scratch);
     });
 }
 

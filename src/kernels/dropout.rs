@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::element::elements_mut;
 use super::threads::{Disjoint, PARTS, parallel, part_of};
 use super::vector::vectorised;
+use crate::random::split_mix;
 
 /// Elements that one round of the generator decides.
 pub(super) const BLOCK: usize = 64;
@@ -23,11 +24,7 @@ impl Mask {
     /// The mask of dropout number `site` of a pass with this seed; none where nothing would be dropped.
     pub fn new(seed: u64, site: u64, rate: f64) -> Option<Mask> {
         let dropped = (rate * 256.0).round().clamp(0.0, 255.0) as u32;
-        // SplitMix64: neighbouring seeds and sites get unrelated keys.
-        let mut z = seed.wrapping_add((site + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
+        let z = split_mix(seed.wrapping_add((site + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let scale = 256.0 / (256 - dropped) as f32;
         (dropped > 0).then_some(Mask { key: [z as u32, (z >> 32) as u32], dropped, scale })
     }

@@ -26,7 +26,7 @@ pub use candidates::{Continuations, best_continuations};
 pub use cross_entropy::cross_entropy;
 pub use dropout::Mask;
 pub use embedding::{embed, embed_backward};
-pub use norm::{NormSums, Normed, Sum, sum_norm, sum_norm_backward};
+pub use norm::{LAYER_NORM_EPSILON, NormSums, Normed, Sum, sum_norm, sum_norm_backward};
 pub use relu::{relu_dropout, relu_dropout_backward};
 pub use steps::attention_over_steps;
 pub use sums::column_sums;

@@ -10,7 +10,7 @@ use super::threads::{Disjoint, PARTS, parallel, part_of};
 use super::vector::{lane_sum, vectorised};
 
 /// fairseq's epsilon of layer normalisation.
-const EPSILON: f32 = 1e-5;
+pub const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 /// What is summed and how it is normalised; every part is optional but `x`.
 #[derive(Clone, Copy)]
@@ -25,6 +25,13 @@ pub struct Sum<'a> {
     pub mask: Option<Mask>,
     /// Scale and bias of the normalisation, `[d]`, fp32.
     pub norm: Option<(&'a Tensor, &'a Tensor)>,
+}
+
+impl<'a> Sum<'a> {
+    /// `x` alone, normalised.
+    pub fn normalised(x: &'a Tensor, norm: (&'a Tensor, &'a Tensor)) -> Sum<'a> {
+        Sum { x, skip: None, branch: None, mask: None, norm: Some(norm) }
+    }
 }
 
 /// The result of [`sum_norm`].
@@ -127,7 +134,7 @@ vectorised! {
             if !out.is_empty() {
                 let mean = lane_sum(d, |i| line[i]) / d as f32;
                 let variance = lane_sum(d, |i| (line[i] - mean) * (line[i] - mean)) / d as f32;
-                let deviation = 1.0 / (variance + EPSILON).sqrt();
+                let deviation = 1.0 / (variance + LAYER_NORM_EPSILON as f32).sqrt();
                 stats[2 * (row - first)..][..2].copy_from_slice(&[mean, deviation]);
                 for (((out, value), scale), bias) in out[local].iter_mut().zip(&line).zip(scale).zip(bias) {
                     *out = E::from_f32(((value - mean) * deviation).mul_add(*scale, *bias));

@@ -1,8 +1,6 @@
 //! The decoder of a search on a processor: a step without a graph and without padding, and no copy of what is
 //! remembered.
 
-use std::ops::Range;
-
 use tch::{Kind, Tensor};
 
 use super::forward_pass::Forward;
@@ -27,9 +25,8 @@ pub(super) struct PackedDecoder<'a> {
     forward: Forward<'a>,
     /// A layer's keys and values of the encoder's output, `[N, 2d]`.
     memory: Vec<Tensor>,
-    /// The rows of every sentence in it.
-    source: Vec<Range<usize>>,
-    longest: usize,
+    /// The sentences that are still searched, and their rows in it.
+    source: Sentences,
     /// What a layer's self-attention projected at every step, `[rows, 3d]`.
     steps: Vec<Vec<Tensor>>,
     /// For every row its row at each step so far.
@@ -40,14 +37,13 @@ impl<'a> PackedDecoder<'a> {
     /// Encode `source` and get ready for the first step.
     pub(super) fn new(model: &'a Transformer, weights: &'a Weights, source: Sentences) -> PackedDecoder<'a> {
         let forward = Forward::new(model, weights, Dropout::off());
-        let encoded = forward.encode(&source);
+        let (encoded, ..) = forward.encode(&source, drop);
         let memory =
             model.decoder.iter().map(|layer| forward.linear(&encoded, layer.encoder_attention.body.joined)).collect();
         PackedDecoder {
             forward,
             memory,
-            source: source.rows,
-            longest: source.longest,
+            source,
             steps: model.decoder.iter().map(|_| Vec::new()).collect(),
             pasts: Vec::new(),
         }
@@ -61,13 +57,8 @@ impl StepDecoder for PackedDecoder<'_> {
         self.pasts.resize(ids.len(), Vec::new());
         let step = self.pasts.first().map_or(0, Vec::len) as i64;
         self.pasts.iter_mut().enumerate().for_each(|(row, past)| past.push(row as u32));
-        let queries = Sentences {
-            ids: Vec::new(),
-            positions: Vec::new(),
-            rows: (0..self.source.len()).map(|sentence| sentence * beam..(sentence + 1) * beam).collect(),
-            longest: beam,
-        };
-        let keys = Sentences { rows: self.source.clone(), longest: self.longest, ..queries.clone() };
+        let queries: Vec<_> =
+            (0..self.source.rows.len()).map(|sentence| sentence * beam..(sentence + 1) * beam).collect();
         let positions = vec![PAD + 1 + step; ids.len()];
         let mut x = forward.embed(model.target_embedding, ids, &positions).0; // [rows, d]
         for ((layer, steps), memory) in model.decoder.iter().zip(&mut self.steps).zip(&self.memory) {
@@ -80,19 +71,19 @@ impl StepDecoder for PackedDecoder<'_> {
                 .0;
             x = forward
                 .residual(&layer.encoder_attention, x, |attention, x| {
-                    (forward.attend_memory(attention, x, &queries, memory, &keys).0, ())
+                    (forward.attend_memory(attention, x, &queries, memory, &self.source).0, ())
                 })
                 .0;
             x = forward.residual(&layer.ffn, x, |ffn, x| forward.feed_forward(ffn, x)).0;
         }
-        let (hidden, _) = forward.final_norm(x, model.final_norms.as_ref().map(|norms| &norms.1));
+        let (hidden, _) = forward.final_norm(x, model.decoder_norm.as_ref());
         model.logits(&forward.weights.views, &hidden)
     }
 
     fn reorder(&mut self, rows: &[i64], sentences: Option<&[i64]>) {
         self.pasts = rows.iter().map(|&row| self.pasts[row as usize].clone()).collect();
         if let Some(sentences) = sentences {
-            self.source = sentences.iter().map(|&sentence| self.source[sentence as usize].clone()).collect();
+            self.source.rows = sentences.iter().map(|&sentence| self.source.rows[sentence as usize].clone()).collect();
         }
     }
 }

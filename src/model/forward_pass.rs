@@ -3,6 +3,8 @@
 //!
 //! The functions of `transformer.rs` say what is computed; here every memory pass does all it can ([`crate::kernels`]).
 
+use std::ops::Range;
+
 use tch::Tensor;
 
 use super::attention::Attention;
@@ -52,14 +54,23 @@ impl<'a> Forward<'a> {
         Forward { model, weights, dropout }
     }
 
-    /// The encoder's output over `source`, `[N, d]`.
-    pub(super) fn encode(&self, source: &Sentences) -> Tensor {
-        let mut x = self.embed(self.model.source_embedding, &source.ids, &source.positions).0;
+    /// The encoder's output over `source`, `[N, d]`, what normalised it last, and the mask of the embedding. What the
+    /// layers leave for the backward pass goes to `keep`.
+    pub(super) fn encode(
+        &self,
+        source: &Sentences,
+        mut keep: impl FnMut((Residual<Attended>, Residual<FedForward>)),
+    ) -> (Tensor, Option<Normed>, Option<Mask>) {
+        let (mut x, mask) = self.embed(self.model.source_embedding, &source.ids, &source.positions);
         for layer in &self.model.encoder {
-            x = self.residual(&layer.self_attention, x, |layer, x| self.attend_itself(layer, x, source, false)).0;
-            x = self.residual(&layer.ffn, x, |ffn, x| self.feed_forward(ffn, x)).0;
+            let (y, attended) =
+                self.residual(&layer.self_attention, x, |layer, x| self.attend_itself(layer, x, source, false));
+            let (y, fed) = self.residual(&layer.ffn, y, |ffn, x| self.feed_forward(ffn, x));
+            x = y;
+            keep((attended, fed));
         }
-        self.final_norm(x, self.model.final_norms.as_ref().map(|norms| &norms.0)).0
+        let (output, norm) = self.final_norm(x, self.model.encoder_norm.as_ref());
+        (output, norm, mask)
     }
 
     pub(super) fn embed(&self, table: View, ids: &[i64], positions: &[i64]) -> (Tensor, Option<Mask>) {
@@ -80,12 +91,12 @@ impl<'a> Forward<'a> {
         branch: impl FnOnce(&Body, &Tensor) -> (Tensor, Inner),
     ) -> (Tensor, Residual<Inner>) {
         let pre_norm = self.model.config.pre_norm;
-        let norm = Some(self.norm(&layer.norm));
-        let before = pre_norm.then(|| sum_norm(Sum { x: &x, skip: None, branch: None, mask: None, norm }));
+        let norm = self.norm(&layer.norm);
+        let before = pre_norm.then(|| sum_norm(Sum::normalised(&x, norm)));
         let (branch, inner) = branch(&layer.body, before.as_ref().map_or(&x, |normed| &normed.out));
         let mask = self.dropout.next_mask(self.model.config.dropout);
         let skip = layer.w_skip.map(|skip| &self.weights.vectors[skip]);
-        let norm = norm.filter(|_| !pre_norm);
+        let norm = (!pre_norm).then_some(norm);
         let mut after = sum_norm(Sum { x: &x, skip, branch: Some(&branch), mask, norm });
         let out = std::mem::replace(&mut after.out, Tensor::new());
         (out, Residual { x, before, branch, mask, after, inner })
@@ -93,7 +104,7 @@ impl<'a> Forward<'a> {
 
     pub(super) fn final_norm(&self, x: Tensor, norm: Option<&Norm>) -> (Tensor, Option<Normed>) {
         let Some(norm) = norm else { return (x, None) };
-        let normed = sum_norm(Sum { x: &x, skip: None, branch: None, mask: None, norm: Some(self.norm(norm)) });
+        let normed = sum_norm(Sum::normalised(&x, self.norm(norm)));
         (normed.out.shallow_clone(), Some(normed))
     }
 
@@ -104,7 +115,7 @@ impl<'a> Forward<'a> {
     pub(super) fn shape<'b>(
         &self,
         attention: &Attention,
-        queries: &'b Sentences,
+        queries: &'b [Range<usize>],
         keys: &'b Sentences,
         causal: bool,
         mask: Option<Mask>,
@@ -113,7 +124,7 @@ impl<'a> Forward<'a> {
         AttentionShape {
             heads,
             head_width: self.model.config.embed_dim as usize / heads,
-            queries: &queries.rows,
+            queries,
             keys: &keys.rows,
             longest: keys.longest,
             causal,
@@ -131,7 +142,7 @@ impl<'a> Forward<'a> {
         let d = self.model.config.embed_dim as usize;
         let queries = self.linear(x, layer.joined); // [N, 3d]
         let mask = self.dropout.next_mask(self.model.config.attention_dropout);
-        let shape = self.shape(layer, sentences, sentences, causal, mask);
+        let shape = self.shape(layer, &sentences.rows, sentences, causal, mask);
         let part = |number| Heads { rows: &queries, offset: number * d };
         let context = attention(&shape, &part(0), &part(1), &part(2)); // [N, d]
         (self.linear(&context, layer.out), Attended { queries, context, mask })
@@ -146,16 +157,16 @@ impl<'a> Forward<'a> {
         source: &Sentences,
     ) -> (Tensor, (Attended, Tensor)) {
         let kv = self.linear(memory, layer.joined); // [S, 2d]
-        let (out, attended) = self.attend_memory(layer, x, sentences, &kv, source);
+        let (out, attended) = self.attend_memory(layer, x, &sentences.rows, &kv, source);
         (out, (attended, kv))
     }
 
-    /// Attention of `sentences` over the keys and values `kv` `[S, 2d]` of `source`.
+    /// Attention of sentences, of which these are the rows, over the keys and values `kv` `[S, 2d]` of `source`.
     pub(super) fn attend_memory(
         &self,
         layer: &Attention,
         x: &Tensor,
-        sentences: &Sentences,
+        sentences: &[Range<usize>],
         kv: &Tensor,
         source: &Sentences,
     ) -> (Tensor, Attended) {

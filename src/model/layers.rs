@@ -4,10 +4,7 @@ use std::cell::Cell;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::kernels::Mask;
-
-/// fairseq's epsilon of layer normalisation.
-const LAYER_NORM_EPS: f64 = 1e-5;
+use crate::kernels::{LAYER_NORM_EPSILON, Mask};
 
 /// The dropout of one pass through a network: every application is a site with a mask of its own, a function of the
 /// seed and the site's number. (A Bernoulli draw an element costs more than the matrix products of a small
@@ -21,7 +18,7 @@ pub struct Dropout {
 impl Dropout {
     /// The identity.
     pub fn off() -> Dropout {
-        Dropout { seed: None, sites: Cell::new(0) }
+        Dropout::seeded(None)
     }
 
     /// Dropout with this seed; none: the identity.
@@ -47,7 +44,7 @@ impl Dropout {
 
 /// Layer normalisation over the last dimension (biased variance).
 pub fn layer_norm(x: &Tensor, scale: &Tensor, bias: &Tensor) -> Tensor {
-    x.layer_norm([scale.size()[0]], Some(scale), Some(bias), LAYER_NORM_EPS, false)
+    x.layer_norm([scale.size()[0]], Some(scale), Some(bias), LAYER_NORM_EPSILON, false)
 }
 
 /// The table of sinusoidal positions of tensor2tensor and fairseq, `[rows, d]`, fp32: sines first, then cosines,

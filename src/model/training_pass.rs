@@ -48,17 +48,8 @@ impl Pass<'_> {
         let (source, previous) = (&batch.source, &batch.previous_output);
 
         // Forwards.
-        let (mut x, source_mask) = self.forward.embed(model.source_embedding, &source.ids, &source.positions);
         let mut encoder = Vec::with_capacity(model.encoder.len());
-        for layer in &model.encoder {
-            let (y, attended) = self.forward.residual(&layer.self_attention, x, |attention, x| {
-                self.forward.attend_itself(attention, x, source, false)
-            });
-            let (y, fed) = self.forward.residual(&layer.ffn, y, |ffn, x| self.forward.feed_forward(ffn, x));
-            x = y;
-            encoder.push((attended, fed));
-        }
-        let (memory, encoder_norm) = self.forward.final_norm(x, model.final_norms.as_ref().map(|norms| &norms.0));
+        let (memory, encoder_norm, source_mask) = self.forward.encode(source, |layer| encoder.push(layer));
 
         let (mut x, target_mask) = self.forward.embed(model.target_embedding, &previous.ids, &previous.positions);
         let mut decoder = Vec::with_capacity(model.decoder.len());
@@ -73,12 +64,12 @@ impl Pass<'_> {
             x = y;
             decoder.push((attended, read, fed));
         }
-        let (hidden, decoder_norm) = self.forward.final_norm(x, model.final_norms.as_ref().map(|norms| &norms.1));
+        let (hidden, decoder_norm) = self.forward.final_norm(x, model.decoder_norm.as_ref());
 
         // The loss, and backwards.
         let (mut dx, loss, nll) = self.loss(&hidden, &batch.target);
         drop(hidden);
-        dx = self.final_norm_backward(dx, decoder_norm, model.final_norms.as_ref().map(|norms| &norms.1));
+        dx = self.final_norm_backward(dx, decoder_norm, model.decoder_norm.as_ref());
         let mut d_memory = memory.zeros_like();
         for (layer, (attended, read, fed)) in model.decoder.iter().zip(decoder).rev() {
             dx = self.residual_backward(&layer.ffn, fed, dx, |ffn, fed, x, dy, dx| {
@@ -93,7 +84,7 @@ impl Pass<'_> {
             });
         }
         self.embed_backward(model.target_embedding, previous, target_mask, &dx);
-        dx = self.final_norm_backward(d_memory, encoder_norm, model.final_norms.as_ref().map(|norms| &norms.0));
+        dx = self.final_norm_backward(d_memory, encoder_norm, model.encoder_norm.as_ref());
         for (layer, (attended, fed)) in model.encoder.iter().zip(encoder).rev() {
             dx = self.residual_backward(&layer.ffn, fed, dx, |ffn, fed, x, dy, dx| {
                 self.feed_forward_backward(ffn, fed, x, dy, dx);
@@ -140,7 +131,7 @@ impl Pass<'_> {
             Some(before) => {
                 let mut d_normed = x.zeros_like();
                 branch(&layer.body, inner, &before.out, &d_branch, &mut d_normed);
-                let sum = Sum { x: &x, skip: None, branch: None, mask: None, norm };
+                let sum = Sum::normalised(&x, self.forward.norm(&layer.norm));
                 let sums = NormSums { norm: Some((&mut d_norm.0, &mut d_norm.1)), skip: None };
                 dx += sum_norm_backward(sum, &before, &d_normed, sums).0;
             }
@@ -151,7 +142,7 @@ impl Pass<'_> {
     fn final_norm_backward(&self, d_out: Tensor, normed: Option<Normed>, norm: Option<&Norm>) -> Tensor {
         let (Some(normed), Some(norm)) = (normed, norm) else { return d_out };
         let mut sums = (self.sums[norm.scale].shallow_clone(), self.sums[norm.bias].shallow_clone());
-        let sum = Sum { x: &normed.sum, skip: None, branch: None, mask: None, norm: Some(self.forward.norm(norm)) };
+        let sum = Sum::normalised(&normed.sum, self.forward.norm(norm));
         sum_norm_backward(sum, &normed, &d_out, NormSums { norm: Some((&mut sums.0, &mut sums.1)), skip: None }).0
     }
 
@@ -183,7 +174,7 @@ impl Pass<'_> {
         let d = self.forward.model.config.embed_dim as usize;
         let d_context = dy.mm(&self.forward.weights.views[layer.out.0]); // [N, d]
         self.linear_backward(&saved.context, dy, layer.out, None);
-        let shape = self.forward.shape(layer, sentences, sentences, causal, saved.mask);
+        let shape = self.forward.shape(layer, &sentences.rows, sentences, causal, saved.mask);
         let part = |number| Heads { rows: &saved.queries, offset: number * d };
         let mut d_queries = saved.queries.empty_like(); // [N, 3d]
         attention_backward(&shape, &part(0), &part(1), &part(2), &d_context, &mut d_queries, None);
@@ -204,7 +195,7 @@ impl Pass<'_> {
         let d = self.forward.model.config.embed_dim as usize;
         let d_context = dy.mm(&self.forward.weights.views[layer.out.0]); // [N, d]
         self.linear_backward(&saved.context, dy, layer.out, None);
-        let shape = self.forward.shape(layer, sentences, source, false, saved.mask);
+        let shape = self.forward.shape(layer, &sentences.rows, source, false, saved.mask);
         let part = |number| Heads { rows: &kv, offset: number * d };
         let (mut d_queries, mut d_kv) = (saved.queries.empty_like(), kv.empty_like());
         let query = Heads { rows: &saved.queries, offset: 0 };

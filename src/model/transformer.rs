@@ -24,7 +24,6 @@ pub struct TranslationBatch {
     /// Flat indices of the target ids that are not padding, and those ids.
     target_rows: Tensor,
     target: Tensor,
-    tokens: i64,
     /// Source positions that are padding, `[B, S]`; none where nothing is.
     source_padding: Option<Tensor>,
     /// The same without padding.
@@ -38,7 +37,7 @@ impl TranslationBatch {
     pub fn new(batch: &Batch, device: Device) -> TranslationBatch {
         let (n, s, t) = (batch.n as i64, batch.s as i64, batch.t as i64);
         let rows: Vec<i64> = (0..batch.target.len() as i64).filter(|&i| batch.target[i as usize] != PAD).collect();
-        let target: Vec<i64> = batch.target.iter().copied().filter(|&id| id != PAD).collect();
+        let packed = PackedBatch::new(batch);
         let source = Tensor::from_slice(&batch.source).view([n, s]).to_device(device);
         let padded = batch.source.contains(&PAD);
         TranslationBatch {
@@ -49,16 +48,15 @@ impl TranslationBatch {
             previous_output_positions: Tensor::from_slice(&positions(&batch.previous_output, batch.t))
                 .to_device(device),
             target_rows: Tensor::from_slice(&rows).to_device(device),
-            tokens: target.len() as i64,
-            target: Tensor::from_slice(&target).to_device(device),
-            packed: PackedBatch::new(batch),
+            target: Tensor::from_slice(&packed.target).to_device(device),
+            packed,
             ids: batch.ids.clone(),
         }
     }
 
     /// Target tokens that are not padding.
     pub fn tokens(&self) -> i64 {
-        self.tokens
+        self.packed.target.len() as i64
     }
 }
 
@@ -115,7 +113,10 @@ pub struct Transformer {
     pub(super) output_projection: View,
     pub(super) encoder: Vec<EncoderLayer>,
     pub(super) decoder: Vec<DecoderLayer>,
-    pub(super) final_norms: Option<(Norm, Norm)>,
+    /// Pre-LN: the normalisation of the last layer's output.
+    pub(super) encoder_norm: Option<Norm>,
+    /// The same.
+    pub(super) decoder_norm: Option<Norm>,
     pub(super) positions: Tensor,
     source_symbols: i64,
     target_symbols: i64,
@@ -229,7 +230,8 @@ impl Transformer {
             output_projection,
             encoder,
             decoder,
-            final_norms: encoder_norm.zip(decoder_norm),
+            encoder_norm,
+            decoder_norm,
             // Row 1 is padding and the first position reads row 2.
             positions: sinusoidal_positions(config.max_positions + 2, d),
             source_symbols,
@@ -302,7 +304,7 @@ impl Transformer {
             });
             x = self.residual(views, &layer.ffn, x, dropout, |ffn, x| self.feed_forward(views, ffn, x, dropout));
         }
-        if let Some((norm, _)) = &self.final_norms {
+        if let Some(norm) = &self.encoder_norm {
             x = layer_norm(&x, &views[norm.scale], &views[norm.bias]);
         }
         Encoded { output: x, b, s, mask }
@@ -336,8 +338,8 @@ impl Transformer {
             });
             x = self.residual(views, &layer.ffn, x, dropout, |ffn, x| self.feed_forward(views, ffn, x, dropout));
         }
-        match &self.final_norms {
-            Some((_, norm)) => layer_norm(&x, &views[norm.scale], &views[norm.bias]),
+        match &self.decoder_norm {
+            Some(norm) => layer_norm(&x, &views[norm.scale], &views[norm.bias]),
             None => x,
         }
     }
@@ -415,7 +417,7 @@ impl Transformer {
             });
             x = self.residual(views, &layer.ffn, x, none, |ffn, x| self.feed_forward(views, ffn, x, none));
         }
-        if let Some((_, norm)) = &self.final_norms {
+        if let Some(norm) = &self.decoder_norm {
             x = layer_norm(&x, &views[norm.scale], &views[norm.bias]);
         }
         state.step += 1;
@@ -465,7 +467,7 @@ impl Transformer {
         let hidden = hidden.index_select(0, &batch.target_rows); // [tokens, d]
         let (sum, nll) =
             label_smoothed_cross_entropy(&hidden, projection, &batch.target, self.label_smoothing, mode.second_order);
-        Loss { sum, nll, count: batch.tokens }
+        Loss { sum, nll, count: batch.tokens() }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::optim::{Schedule, clip};
 use crate::params::Layout;
 use crate::progress::Progress;
+use crate::random::split_mix;
 use crate::task::{Mode, Task};
 
 /// Where batches come from.
@@ -71,11 +72,11 @@ pub struct Outcome {
     pub reason: &'static str,
 }
 
-/// Train from `checkpoint` on. `validate` is called when a validation is due; `signal`
-/// says whether the run was asked to stop.
+/// Train from `checkpoint` on. `validate` is called when a validation is due; `signal` says whether the run was asked
+/// to stop.
 ///
-/// One seed decides everything: dropout is drawn from a generator that is seeded from the seed and the update, so a
-/// resumed run continues with the same bits.
+/// One seed decides everything: dropout masks are a function of the seed, the update and the batch, so a resumed run
+/// continues with the same bits.
 ///
 /// # Errors
 /// [`Error::NonFinite`] when the loss or the gradient is not a number, [`Error::Interrupted`] on a signal, after
@@ -230,14 +231,10 @@ fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
     sums
 }
 
-/// A seed for the dropout of one update, or of one batch of it: neighbours get unrelated ones (SplitMix64).
+/// A seed for the dropout of one update, or of one batch of it.
 fn update_seed(seed: u64, update: u64) -> u64 {
-    let mut z = seed
-        .wrapping_mul(0xd134_2543_de82_ef95)
-        .wrapping_add(update.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+    let (seed, update) = (seed.wrapping_mul(0xd134_2543_de82_ef95), update.wrapping_add(1));
+    split_mix(seed.wrapping_add(update.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
 fn check_finite(layout: &Layout, checkpoint: &Checkpoint, sums: &Sums, norm: f64, group: &[Vec<usize>]) -> Result<()> {
