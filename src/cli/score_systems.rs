@@ -80,22 +80,23 @@ impl Split<'_> {
     /// The translations of a model, and the references.
     fn translate_with(&self, path: &Path) -> Result<(Vec<String>, Vec<String>)> {
         let model = ModelFolder::open(path, machine::device())?;
-        let search = self.search.resolve(&model.config.search)?;
+        let options = self.search.resolve(&model.config)?;
         let dataset = ParallelDataset::open(self.data, self.name, Some(&model.source_lang), Some(&model.target_lang))?;
         model.check_dictionaries(self.data, &dataset.source_dictionary, &dataset.target_dictionary)?;
         let sentences: Vec<Vec<i64>> = (0..dataset.len()).map(|i| dataset.source.get(i)).collect();
         let mut bar = Progress::new("translate", Some(dataset.len() as u64));
-        let found =
-            model.translate(&sentences, &search, self.search.max_tokens, |done| bar.set(done as u64, String::new))?;
+        let started = std::time::Instant::now();
+        let found = model.translate(&sentences, &options, |done| bar.set(done as u64, String::new))?;
+        let rate = dataset.len() as f64 / started.elapsed().as_secs_f64();
         drop(bar);
         progress::note(format!(
-            "{} sentences of {}, split {}; {}; beam {}, length penalty {}; {}",
+            "{} sentences of {}, split {}; {}; beam {}, length penalty {}; {}; {rate:.0} sentences/s",
             dataset.len(),
             self.data.display(),
             self.name,
             if self.detokenize { "detokenised" } else { "tokenised as the data are, subwords joined" },
-            search.beam,
-            search.length_penalty,
+            options.search.beam,
+            options.search.length_penalty,
             model.checkpoint.display()
         ));
         let text = |ids: &[i64]| if self.detokenize { model.restore(ids) } else { model.words(ids) };

@@ -3,7 +3,8 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use nmt::decode::{Hypothesis, SearchConfig};
+use nmt::config::{Compute, Config};
+use nmt::decode::{BatchSearch, Hypothesis, SearchConfig};
 use nmt::error::Error;
 use nmt::progress::{self, Progress};
 use nmt::text::LineReader;
@@ -23,21 +24,25 @@ pub struct SearchOptions {
     /// Exponent of the length that a score is divided by [default: search.length_penalty, 1]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     length_penalty: Option<f64>,
+    /// What activations are computed in [default: training.compute of the model's configuration]
+    #[arg(long, value_enum)]
+    compute: Option<Compute>,
     /// Source tokens that are translated at a time, padding included
     #[arg(long, value_name = "N", default_value_t = 1024)]
-    pub max_tokens: usize,
+    max_tokens: usize,
 }
 
 impl SearchOptions {
-    /// The search's settings over those of the model.
-    pub fn resolve(&self, model: &SearchConfig) -> Result<SearchConfig> {
-        let config = SearchConfig {
-            beam: self.beam.map_or(model.beam, usize::from),
-            length_penalty: self.length_penalty.unwrap_or(model.length_penalty),
-            ..model.clone()
+    /// These settings over those of the model.
+    pub fn resolve(&self, model: &Config) -> Result<BatchSearch> {
+        let search = SearchConfig {
+            beam: self.beam.map_or(model.search.beam, usize::from),
+            length_penalty: self.length_penalty.unwrap_or(model.search.length_penalty),
+            ..model.search.clone()
         };
-        config.check()?;
-        Ok(config)
+        search.check()?;
+        let compute = self.compute.unwrap_or(model.training.compute).kind();
+        Ok(BatchSearch { search, max_tokens: self.max_tokens, compute })
     }
 }
 
@@ -75,7 +80,8 @@ impl TranslateArgs {
     /// Translate everything that comes in.
     pub fn run(&self) -> Result<()> {
         let model = ModelFolder::open(&self.model, machine::device())?;
-        let search = self.search.resolve(&model.config.search)?;
+        let options = self.search.resolve(&model.config)?;
+        let search = &options.search;
         if usize::from(self.n_best) > search.beam {
             return Err(Error::usage(
                 format!("--n-best has to be at most the beam, found {} and a beam of {}", self.n_best, search.beam),
@@ -100,9 +106,13 @@ impl TranslateArgs {
         }
         let mut bar = (!interactive).then(|| Progress::new("translate", None));
         let mut done = 0;
+        let started = std::time::Instant::now();
         loop {
             let lines = input.read_lines(at_a_time)?;
             if lines.is_empty() {
+                drop(bar);
+                let seconds = started.elapsed().as_secs_f64();
+                progress::note(format!("{done} sentences, {seconds:.2} s, {:.0} sentences/s", done as f64 / seconds));
                 return Ok(());
             }
             let sentences: Vec<Vec<i64>> = lines.iter().map(|line| model.encode(line)).collect();
@@ -115,7 +125,7 @@ impl TranslateArgs {
                     "split the line into sentences",
                 ));
             }
-            let found = model.translate(&sentences, &search, self.search.max_tokens, |sentences| {
+            let found = model.translate(&sentences, &options, |sentences| {
                 if let Some(bar) = &mut bar {
                     bar.set((done + sentences) as u64, || "sentences".into());
                 }

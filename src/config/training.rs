@@ -8,7 +8,7 @@ use crate::decode::GREATEST_BEAM;
 use crate::error::{Error, Result};
 
 /// What activations and gradients are computed in; θ and the optimiser's state are fp32 in any case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Compute {
     /// bf16 where the processor multiplies it natively (AVX-512-bf16, AMX) or on a GPU, else fp32.

@@ -8,7 +8,7 @@ use super::layers::Dropout;
 use super::packed::Sentences;
 use super::transformer::{Transformer, Weights};
 use crate::data::PAD;
-use crate::kernels::attention_over_steps;
+use crate::kernels::{attention_over_steps, few_rows_linear};
 
 /// What a search asks of a network.
 pub trait StepDecoder {
@@ -77,7 +77,8 @@ impl StepDecoder for PackedDecoder<'_> {
             x = forward.residual(&layer.ffn, x, |ffn, x| forward.feed_forward(ffn, x)).0;
         }
         let (hidden, _) = forward.final_norm(x, model.decoder_norm.as_ref());
-        model.logits(&forward.weights.views, &hidden)
+        let projection = &forward.weights.views[model.output_projection];
+        few_rows_linear(&hidden, projection, None).unwrap_or_else(|| model.logits(&forward.weights.views, &hidden))
     }
 
     fn reorder(&mut self, rows: &[i64], sentences: Option<&[i64]>) {

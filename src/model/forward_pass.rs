@@ -11,7 +11,9 @@ use super::attention::Attention;
 use super::layers::Dropout;
 use super::packed::Sentences;
 use super::transformer::{FeedForward, Norm, SubLayer, Transformer, Weights};
-use crate::kernels::{AttentionShape, Heads, Mask, Normed, Sum, attention, embed, relu_dropout, sum_norm};
+use crate::kernels::{
+    AttentionShape, Heads, Mask, Normed, Sum, attention, embed, few_rows_linear, relu_dropout, sum_norm,
+};
 use crate::params::View;
 
 /// A pass over one batch.
@@ -109,7 +111,8 @@ impl<'a> Forward<'a> {
     }
 
     pub(super) fn linear(&self, x: &Tensor, (weight, bias): (View, View)) -> Tensor {
-        x.linear(&self.weights.views[weight], Some(&self.weights.views[bias]))
+        let (weight, bias) = (&self.weights.views[weight], &self.weights.views[bias]);
+        few_rows_linear(x, weight, Some(bias)).unwrap_or_else(|| x.linear(weight, Some(bias)))
     }
 
     pub(super) fn shape<'b>(

@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 
 use crate::config::Config;
 use crate::data::{DataFolder, Dictionary, EOS, dictionary_path, is_name};
-use crate::decode::{BatchSearch, Hypothesis, SearchConfig, translate_all};
+use crate::decode::{BatchSearch, Hypothesis, translate_all};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::Transformer;
@@ -168,20 +168,17 @@ impl ModelFolder {
         self.target_text.as_ref().map_or_else(|| join_subwords(&pieces), |text| text.restore(&pieces))
     }
 
-    /// Translate sentences (source ids, each ending with `</s>`), at most `max_tokens` source tokens at a time. An
-    /// empty sentence has the empty translation. Results are in input order, best hypothesis first.
+    /// Translate sentences (source ids, each ending with `</s>`). An empty sentence has the empty translation. Results are in input order, best hypothesis first.
     ///
     /// # Errors
     /// [`Error::Content`] for a sentence that is longer than the model's positions.
     pub fn translate(
         &self,
         sentences: &[Vec<i64>],
-        search: &SearchConfig,
-        max_tokens: usize,
+        options: &BatchSearch,
         progress: impl FnMut(usize),
     ) -> Result<Vec<Vec<Hypothesis>>> {
-        let options = BatchSearch { search: search.clone(), max_tokens, compute: self.config.training.compute.kind() };
-        let mut found = translate_all(&self.model, &self.theta, sentences, &options, progress)?;
+        let mut found = translate_all(&self.model, &self.theta, sentences, options, progress)?;
         for (sentence, hypotheses) in sentences.iter().zip(&mut found) {
             if sentence.as_slice() == [EOS] {
                 *hypotheses = vec![Hypothesis { tokens: vec![EOS], score: 0.0, positional_scores: vec![0.0] }];
