@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
@@ -275,14 +275,16 @@ fn header(idx: &Path, index: &[u8]) -> Result<(Dtype, usize)> {
     }
 }
 
-/// Writes a dataset sentence by sentence; only the lengths are kept in memory. Both files appear when
+/// Writes a dataset sentence by sentence, of which nothing stays in memory. Both files appear when
 /// [`finish`](IndexedWriter::finish) is called, and not before.
 pub struct IndexedWriter {
     prefix: PathBuf,
     bin: BufWriter<File>,
     bin_path: TempPath,
     dtype: Dtype,
-    lengths: Vec<i32>,
+    /// Their lengths, four bytes each, in a temporary file without a name.
+    lengths: BufWriter<File>,
+    sentences: u64,
 }
 
 impl IndexedWriter {
@@ -295,12 +297,14 @@ impl IndexedWriter {
         };
         let temporary = tempfile::Builder::new().prefix(".nmt-").suffix(".tmp").tempfile_in(folder);
         let (file, bin_path) = temporary.map(NamedTempFile::into_parts).map_err(Error::io("write", &bin))?;
+        let lengths = tempfile::tempfile_in(folder).map_err(Error::io("write", &bin))?;
         Ok(IndexedWriter {
             prefix: prefix.to_path_buf(),
             bin: BufWriter::with_capacity(1 << 20, file),
             bin_path,
             dtype: Dtype::fitting(symbols),
-            lengths: Vec::new(),
+            lengths: BufWriter::new(lengths),
+            sentences: 0,
         })
     }
 
@@ -310,7 +314,7 @@ impl IndexedWriter {
     /// [`Error::Content`] for an id that the file's type cannot hold, [`Error::Io`] when the disk is full.
     pub fn push(&mut self, ids: &[i64]) -> Result<()> {
         let bad = |expected: &str, found: String| {
-            let place = format!("{}, sentence {}", path(&self.prefix, "bin").display(), self.lengths.len());
+            let place = format!("{}, sentence {}", path(&self.prefix, "bin").display(), self.sentences);
             Err(Error::content(place, expected, found, "take the dictionary these ids come from"))
         };
         let Ok(length) = i32::try_from(ids.len()) else {
@@ -324,8 +328,9 @@ impl IndexedWriter {
             Dtype::U16 => ids.iter().try_for_each(|&id| self.bin.write_all(&(id as u16).to_le_bytes())),
             _ => ids.iter().try_for_each(|&id| self.bin.write_all(&(id as i32).to_le_bytes())),
         };
+        let written = written.and_then(|()| self.lengths.write_all(&length.to_le_bytes()));
         written.map_err(Error::io("write", path(&self.prefix, "bin")))?;
-        self.lengths.push(length);
+        self.sentences += 1;
         Ok(())
     }
 
@@ -340,19 +345,28 @@ impl IndexedWriter {
         }
         file.sync_all().map_err(Error::io("write", &bin))?;
         self.bin_path.persist(&bin).map_err(|e| Error::io("write", &bin)(e.error))?;
+        let mut lengths = self.lengths.into_inner().map_err(|e| Error::io("write", &idx)(e.into_error()))?;
+        let size = self.dtype.size() as i64;
         files::write_atomically(&idx, |writer| {
-            let mut put = |bytes: &[u8]| writer.write_all(bytes).map_err(Error::io("write", &idx));
-            put(MAGIC)?;
-            put(&1_u64.to_le_bytes())?;
-            put(&[self.dtype.code()])?;
-            put(&(self.lengths.len() as u64).to_le_bytes())?;
-            self.lengths.iter().try_for_each(|length| put(&length.to_le_bytes()))?;
-            let mut offset = 0_i64;
-            self.lengths.iter().try_for_each(|&length| {
-                put(&offset.to_le_bytes())?;
-                offset += i64::from(length) * self.dtype.size() as i64;
+            let write = || {
+                writer.write_all(MAGIC)?;
+                writer.write_all(&1_u64.to_le_bytes())?;
+                writer.write_all(&[self.dtype.code()])?;
+                writer.write_all(&self.sentences.to_le_bytes())?;
+                lengths.rewind()?;
+                io::copy(&mut lengths, writer)?;
+                lengths.rewind()?;
+                let mut lengths = BufReader::new(lengths);
+                let mut offset = 0_i64;
+                for _ in 0..self.sentences {
+                    writer.write_all(&offset.to_le_bytes())?;
+                    let mut length = [0; 4];
+                    lengths.read_exact(&mut length)?;
+                    offset += i64::from(i32::from_le_bytes(length)) * size;
+                }
                 Ok(())
-            })
+            };
+            write().map_err(Error::io("write", &idx))
         })
     }
 }

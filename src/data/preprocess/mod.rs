@@ -1,39 +1,36 @@
 //! Raw text to a binarised dataset: tokenise, clean, learn or take a byte-pair encoding, make dictionaries, binarise.
 //!
-//! The text is read once. Its words go to temporary files inside the unfinished output folder and their counts stay in
-//! memory; merges and dictionaries are made from the counts, and the temporary files become `.bin` and `.idx`. Memory
-//! grows with the number of distinct words, and by four bytes a sentence, but not with the text.
+//! The text is read once. Every distinct word gets a number and stays in memory with its counts; the numbers of the words
+//! of a line go to temporary files inside the unfinished output folder. Merges and dictionaries are made from the counts,
+//! every distinct word is cut into pieces once, and the temporary files become `.bin` and `.idx`. Memory grows with the
+//! number of distinct words, but not with the text.
 
 mod options;
 mod output;
 mod report;
+mod spool;
+mod text_to_words;
+mod vocabulary;
+mod words_to_ids;
 
-use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 pub use options::{Bpe, DictionaryOptions, PreprocessOptions, Recipe};
 pub use report::{DictionaryReport, DroppedPairs, PreprocessReport, SideReport, SplitReport};
 
-use super::{Dictionary, DictionaryLimits, IndexedWriter, UNK, dictionary_path, words};
+use super::{Dictionary, DictionaryLimits, dictionary_path};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::Progress;
-use crate::text::{
-    LengthFilter, LineReader, Misfit, PairReader, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, blank_separated,
-    in_order, learn_merges,
-};
-use options::SplitFiles;
+use crate::text::{LengthFilter, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, learn_merges};
 use output::OutputFolder;
-
-/// Lines that a thread works on at a time.
-const LINES: usize = 1000;
-
-type Counts = HashMap<String, u64>;
+use text_to_words::{TextToWords, spooled};
+use vocabulary::{Vocabulary, both};
+use words_to_ids::Pieces;
 
 /// Make a dataset: `dict.LANG.txt`, `SPLIT.SRC-TGT.LANG.bin` and `.idx` as fairseq-preprocess writes them,
 /// `tokenizer.json` where there is a byte-pair encoding, and `preprocess.json` with the settings and the report, from
@@ -68,12 +65,12 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
         splits = recipe.extract(options.languages(), &unpacked, options.has_dictionaries())?;
     }
 
-    let mut counts = [Counts::new(), Counts::new()];
+    let mut vocabulary = Vocabulary::default();
     let mut reports = Vec::new();
     for split in &splits {
         let filter = if split.train { options.lengths } else { LengthFilter::default() };
         let stage = TextToWords { split, pipelines: &pipelines, filter, spool: &spool, threads };
-        reports.extend(stage.run(&mut counts, &check_signal)?);
+        reports.extend(stage.run(&mut vocabulary, &check_signal)?);
     }
     if unpacked.exists() {
         fs::remove_dir_all(&unpacked).map_err(Error::io("remove", &unpacked))?;
@@ -84,20 +81,19 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
         Bpe::None => None,
         // Without a training text there is nothing to learn from.
         Bpe::Merges(_) if !has_train => None,
-        Bpe::Merges(merges) => Some(learn(&counts, *merges, &check_signal)?),
+        Bpe::Merges(merges) => Some(learn(&vocabulary, *merges, &check_signal)?),
         Bpe::File(path) => Some(Subword::read(path)?),
     };
-    let dictionaries = dictionaries(options, &counts, subword.as_ref())?;
-    drop(counts);
+    let pieces = Pieces::of(&vocabulary, subword.as_ref(), threads, &check_signal)?;
+    drop(vocabulary);
+    let dictionaries = dictionaries(options, &pieces.vocabulary)?;
 
     for report in &mut reports {
         for (side, dictionary) in report.sides.iter_mut().zip(&dictionaries) {
             let prefix = output.path().join(format!("{}.{source}-{target}.{}", report.split, side.language));
-            let title = format!("binarise {}.{}", report.split, side.language);
-            let stage = WordsToIds { subword: subword.as_ref(), dictionary, threads };
             let path = spooled(&spool, &report.split, &side.language);
-            let progress = Progress::new(title, Some(report.kept));
-            (side.tokens, side.unknown) = stage.run(&path, &prefix, progress, &check_signal)?;
+            let progress = Progress::new(format!("binarise {}.{}", report.split, side.language), Some(report.kept));
+            (side.tokens, side.unknown) = pieces.binarise(&path, dictionary, &prefix, progress, &check_signal)?;
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }
@@ -142,189 +138,19 @@ fn save_settings(path: &Path, options: &PreprocessOptions, report: &PreprocessRe
     files::write_whole(path, json.as_bytes())
 }
 
-/// Where the words of a split wait to be binarised.
-fn spooled(spool: &Path, split: &str, language: &str) -> PathBuf {
-    spool.join(format!("{split}.{language}.txt"))
-}
-
-/// Raw text to words: tokenise, leave out what does not fit, count the words of the training text.
-struct TextToWords<'a> {
-    split: &'a SplitFiles,
-    pipelines: &'a [TextPipeline; 2],
-    filter: LengthFilter,
-    spool: &'a Path,
-    threads: usize,
-}
-
-/// The words of some lines.
-#[derive(Default)]
-struct WordLines {
-    read: u64,
-    misfits: Vec<Misfit>,
-    /// Those that are kept, source and target.
-    pairs: Vec<[String; 2]>,
-    counts: [Counts; 2],
-}
-
-/// Where the words of a split go, and what is said of it.
-struct WordFiles {
-    paths: [PathBuf; 2],
-    writers: [BufWriter<File>; 2],
-    report: SplitReport,
-}
-
-impl WordFiles {
-    fn create(split: &str, spool: &Path, languages: [&str; 2]) -> Result<WordFiles> {
-        let side = |language: &str| SideReport { language: language.to_string(), tokens: 0, unknown: 0 };
-        let report = SplitReport {
-            split: split.to_string(),
-            read: 0,
-            kept: 0,
-            dropped: DroppedPairs::default(),
-            sides: languages.map(side),
-        };
-        let paths = languages.map(|language| spooled(spool, split, language));
-        let create = |path: &PathBuf| File::create(path).map(BufWriter::new).map_err(Error::io("write", path));
-        Ok(WordFiles { writers: [create(&paths[0])?, create(&paths[1])?], paths, report })
-    }
-
-    fn push(&mut self, pair: &[String; 2]) -> Result<()> {
-        for ((writer, path), line) in self.writers.iter_mut().zip(&self.paths).zip(pair) {
-            writer
-                .write_all(line.as_bytes())
-                .and_then(|()| writer.write_all(b"\n"))
-                .map_err(Error::io("write", path))?;
-        }
-        self.report.kept += 1;
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<SplitReport> {
-        for (writer, path) in self.writers.iter_mut().zip(&self.paths) {
-            writer.flush().map_err(Error::io("write", path))?;
-        }
-        Ok(self.report)
-    }
-}
-
-impl TextToWords<'_> {
-    /// The report of the split, and that of `valid` where some of its pairs go there.
-    fn run(&self, counts: &mut [Counts; 2], check_signal: &dyn Fn() -> Result<()>) -> Result<Vec<SplitReport>> {
-        let languages = self.pipelines.each_ref().map(TextPipeline::language);
-        let mut kept = WordFiles::create(&self.split.name, self.spool, languages)?;
-        let mut held_out = match self.split.valid_every {
-            Some(every) => Some((every, WordFiles::create("valid", self.spool, languages)?)),
-            None => None,
-        };
-        let mut kept_pairs = 0;
-        let mut progress = Progress::new(format!("tokenise {}", self.split.name), None);
-        let mut reader = PairReader::open(&self.split.source, &self.split.target)?;
-        let next = || reader.read_pairs(LINES).map(|pairs| (!pairs.is_empty()).then_some(pairs));
-        let take = |lines: WordLines| {
-            check_signal()?;
-            progress.add(lines.read);
-            kept.report.read += lines.read;
-            lines.misfits.into_iter().for_each(|misfit| kept.report.dropped.add(misfit));
-            for (all, some) in counts.iter_mut().zip(lines.counts) {
-                some.into_iter().for_each(|(word, count)| *all.entry(word).or_default() += count);
-            }
-            for pair in &lines.pairs {
-                kept_pairs += 1;
-                match &mut held_out {
-                    Some((every, files)) if u64::is_multiple_of(kept_pairs, *every) => {
-                        files.push(pair)?;
-                        files.report.read += 1;
-                        kept.report.read -= 1;
-                        pair.iter().zip(counts.iter_mut()).for_each(|(line, counts)| take_back(line, counts));
-                    }
-                    _ => kept.push(pair)?,
-                }
-            }
-            Ok(())
-        };
-        in_order(self.threads, next, |pairs| self.work(&pairs), take)?;
-        let report = kept.finish()?;
-        if report.kept == 0 {
-            return Err(Error::content(
-                format!("{} and {}", self.split.source.display(), self.split.target.display()),
-                "sentence pairs that pass the limits on lengths",
-                format!("none among {}", report.read),
-                "widen --min-length, --max-length and --max-ratio",
-            ));
-        }
-        let held_out = held_out.map(|(_, files)| files.finish()).transpose()?;
-        Ok(std::iter::once(report).chain(held_out).collect())
-    }
-
-    fn work(&self, pairs: &[(String, String)]) -> WordLines {
-        let mut done = WordLines::default();
-        for (source, target) in pairs {
-            done.read += 1;
-            let lines = [self.pipelines[0].apply(source), self.pipelines[1].apply(target)];
-            let [source_words, target_words] = lines.each_ref().map(|line| words(line).count());
-            if let Some(misfit) = self.filter.misfit(source_words, target_words) {
-                done.misfits.push(misfit);
-                continue;
-            }
-            if self.split.counted {
-                for (line, counts) in lines.iter().zip(&mut done.counts) {
-                    count_words(blank_separated(line), 1, counts);
-                }
-            }
-            done.pairs.push(lines);
-        }
-        done
-    }
-}
-
-fn count_words<'a>(words: impl Iterator<Item = &'a str>, times: u64, counts: &mut Counts) {
-    for word in words {
-        match counts.get_mut(word) {
-            Some(count) => *count += times,
-            None => {
-                counts.insert(word.to_string(), times);
-            }
-        }
-    }
-}
-
-/// The words of a line that was counted are not training text after all.
-fn take_back(line: &str, counts: &mut Counts) {
-    for word in blank_separated(line) {
-        if let Some(count) = counts.get_mut(word) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(word);
-            }
-        }
-    }
-}
-
-/// The counts of both sides together.
-fn both(counts: &[Counts; 2]) -> Counts {
-    let mut all = counts[0].clone();
-    counts[1].iter().for_each(|(word, count)| *all.entry(word.clone()).or_default() += count);
-    all
-}
-
-fn learn(counts: &[Counts; 2], merges: usize, check_signal: &dyn Fn() -> Result<()>) -> Result<Subword> {
+fn learn(vocabulary: &Vocabulary, merges: usize, check_signal: &dyn Fn() -> Result<()>) -> Result<Subword> {
     let mut progress = Progress::new("learn merges", Some(merges as u64));
     let learnt = |n: usize| {
         progress.set(n as u64, String::new);
         check_signal()
     };
-    let counts = both(counts);
-    let merges = learn_merges(&counts, merges, learnt)?;
-    Subword::from_merges(&merges, counts.keys().flat_map(|word| word.chars()))
+    let merges = learn_merges(vocabulary.counts(both), merges, learnt)?;
+    Subword::from_merges(&merges, vocabulary.counts(both).flat_map(|(word, _)| word.chars()))
 }
 
 /// The dictionaries of source and target.
-fn dictionaries(
-    options: &PreprocessOptions,
-    counts: &[Counts; 2],
-    subword: Option<&Subword>,
-) -> Result<[Dictionary; 2]> {
-    let one = |dictionary: &DictionaryOptions, counts: &Counts| match &dictionary.file {
+fn dictionaries(options: &PreprocessOptions, pieces: &Vocabulary) -> Result<[Dictionary; 2]> {
+    let one = |dictionary: &DictionaryOptions, count: fn([u64; 2]) -> u64| match &dictionary.file {
         Some(path) => Dictionary::load(path),
         None => {
             let limits = DictionaryLimits {
@@ -332,80 +158,14 @@ fn dictionaries(
                 words: dictionary.words,
                 padding_factor: options.padding_factor,
             };
-            Ok(Dictionary::from_counts(&piece_counts(counts, subword), &limits))
+            Ok(Dictionary::from_counts(pieces.counts(count), &limits))
         }
     };
     let (source, target) = (&options.source_dictionary, &options.target_dictionary);
     if options.joined_dictionary {
         let given = if target.file.is_some() { target } else { source };
-        let dictionary = one(given, &both(counts))?;
+        let dictionary = one(given, both)?;
         return Ok([dictionary.clone(), dictionary]);
     }
-    Ok([one(source, &counts[0])?, one(target, &counts[1])?])
-}
-
-/// How often the pieces occur that words so frequent consist of. A word here may hold white space other than blanks,
-/// at which a dictionary separates.
-fn piece_counts(counts: &Counts, subword: Option<&Subword>) -> Counts {
-    let mut pieces = Counts::new();
-    for (word, &count) in counts {
-        match subword {
-            Some(subword) => count_words(words(&subword.segment(word)), count, &mut pieces),
-            None => count_words(words(word), count, &mut pieces),
-        }
-    }
-    pieces
-}
-
-/// Words to ids: cut into pieces, look up, write.
-struct WordsToIds<'a> {
-    subword: Option<&'a Subword>,
-    dictionary: &'a Dictionary,
-    threads: usize,
-}
-
-impl WordsToIds<'_> {
-    /// Binarise the lines of `path`; the numbers of tokens and of unknown ones.
-    fn run(
-        &self,
-        path: &Path,
-        prefix: &Path,
-        mut progress: Progress,
-        check_signal: &dyn Fn() -> Result<()>,
-    ) -> Result<(u64, u64)> {
-        let mut reader = LineReader::open(path)?;
-        let mut writer = IndexedWriter::create(prefix, self.dictionary.len())?;
-        let (mut tokens, mut unknown) = (0, 0);
-        let next = || {
-            let mut lines = Vec::new();
-            while lines.len() < LINES
-                && let Some(line) = reader.read_line()?
-            {
-                lines.push(line.to_string());
-            }
-            Ok((!lines.is_empty()).then_some(lines))
-        };
-        let work = |lines: Vec<String>| lines.iter().map(|line| self.encode(line)).collect::<Vec<_>>();
-        let take = |sentences: Vec<(Vec<i64>, u64)>| {
-            check_signal()?;
-            progress.add(sentences.len() as u64);
-            for (ids, unknown_ids) in sentences {
-                tokens += ids.len() as u64;
-                unknown += unknown_ids;
-                writer.push(&ids)?;
-            }
-            Ok(())
-        };
-        in_order(self.threads, next, work, take)?;
-        writer.finish()?;
-        Ok((tokens, unknown))
-    }
-
-    /// The ids of a line and how many of its words are unknown; a literal `<unk>` is not, as fairseq counts.
-    fn encode(&self, line: &str) -> (Vec<i64>, u64) {
-        let segmented = self.subword.map(|subword| subword.segment(line));
-        let line = segmented.as_deref().unwrap_or(line);
-        let unknown = words(line).filter(|word| self.dictionary.index(word) == UNK && *word != "<unk>").count();
-        (self.dictionary.encode(line), unknown as u64)
-    }
+    Ok([one(source, |[count, _]| count)?, one(target, |[_, count]| count)?])
 }
