@@ -1,0 +1,39 @@
+"""Run commands and say how long they took and how much memory their largest process had."""
+
+import os
+import platform
+import subprocess
+import time
+
+
+def run(command, stdin=None, stdout=None):
+    """Run `command`, from and to files if given; wall seconds, processor seconds and the peak in MiB."""
+    start = time.perf_counter()
+    with open(stdin or os.devnull, "rb") as source, open(stdout or os.devnull, "wb") as sink:
+        child = subprocess.Popen(command, stdin=source, stdout=sink, stderr=subprocess.PIPE)
+        complaint = child.stderr.read()
+        _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - start
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))}: exit {child.returncode}\n{complaint.decode(errors='replace')}")
+    return {"seconds": seconds, "processor": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss / 1024}
+
+
+def machine():
+    """What the figures depend on. A load average well above 0 says that something else ran."""
+    facts = {"cores": len(os.sched_getaffinity(0)), "system": platform.system(), "python": platform.python_version()}
+    for path, key, name in [("/proc/cpuinfo", "model name", "processor"), ("/proc/meminfo", "MemTotal", "memory")]:
+        try:
+            with open(path) as lines:
+                facts[name] = next(line for line in lines if line.startswith(key)).split(":", 1)[1].strip()
+        except (OSError, StopIteration):
+            facts[name] = None
+    facts["load_before"] = os.getloadavg()[0]
+    return facts
+
+
+def commit(root):
+    """The commit of the checkout, with a + where it has changes."""
+    git = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(git, capture_output=True, text=True).stdout.strip() or None
