@@ -32,6 +32,13 @@ pub fn machine() -> Machine {
     }
 }
 
+/// Bytes of memory that programs can still take, where the system tells.
+pub fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let kibibytes = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.strip_suffix("kB"))?;
+    kibibytes.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
 /// Whether products of bf16 matrices are native here.
 pub fn has_native_bf16() -> bool {
     let machine = machine();

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -15,6 +16,9 @@ use crate::files;
 
 /// The one entry of a safetensors header that holds our metadata.
 const METADATA_KEY: &str = "nmt";
+/// The part of it that holds a checksum of the file, which is computed with zeros in its place.
+const CHECKSUM_KEY: &str = "crc32";
+const NO_CHECKSUM: &str = "00000000";
 
 /// What a block is in the network; it decides initialisation and the lower bound of its GradInit scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -55,9 +59,9 @@ pub struct Block {
 }
 
 impl Block {
-    /// The number of elements.
+    /// The number of elements; the greatest integer where there is no larger one.
     pub fn numel(&self) -> i64 {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |product: i64, &size| product.saturating_mul(size))
     }
 }
 
@@ -98,12 +102,12 @@ impl Layout {
     pub fn add_joined(&mut self, names: &[&str], shape: &[i64], kind: BlockKind) -> View {
         for name in names {
             let block = Block { name: name.to_string(), shape: shape.to_vec(), offset: self.total, kind };
-            self.total += block.numel();
+            self.total = self.total.saturating_add(block.numel());
             self.blocks.push(block);
         }
         let mut joined = shape.to_vec();
         if let Some(first) = joined.first_mut() {
-            *first *= names.len() as i64;
+            *first = first.saturating_mul(names.len() as i64);
         }
         self.reads.push(joined);
         View(self.reads.len() - 1)
@@ -160,44 +164,69 @@ impl Layout {
                 views.push((format!("{prefix}{}", block.name), view));
             }
         }
+        let mut metadata = metadata.clone();
+        metadata.insert(CHECKSUM_KEY.to_string(), NO_CHECKSUM.to_string());
         // One entry: several would be written in the random order of a hash map.
-        let text = serde_json::to_string(metadata).map_err(|error| refused(error.to_string()))?;
+        let text = serde_json::to_string(&metadata).map_err(|error| refused(error.to_string()))?;
         let entry = HashMap::from([(METADATA_KEY.to_string(), text)]);
-        let bytes = safetensors::serialize(views, Some(entry)).map_err(|error| refused(error.to_string()))?;
+        let mut bytes = safetensors::serialize(views, Some(entry)).map_err(|error| refused(error.to_string()))?;
+        if let Some(digits) = checksum_digits(&bytes) {
+            let checksum = checksum(&bytes, &digits);
+            bytes[digits].copy_from_slice(checksum.as_bytes());
+        }
         files::write_whole(path, &bytes)
     }
 
     /// Read the vector stored under a name prefix: the reverse of [`Layout::save`]. fp32, fp64, fp16 and bf16 are read.
     ///
     /// # Errors
-    /// [`Error::Content`] when a block is missing, has another shape, or the file is truncated or altered.
+    /// [`Error::Content`] when a block is missing, has another shape, holds something else than numbers, or the file is
+    /// truncated or altered.
     pub fn load(&self, path: &Path, prefix: &str) -> Result<Tensor> {
-        with_safetensors(path, |tensors| {
-            let theta = Tensor::zeros([self.total], (Kind::Float, tch::Device::Cpu));
-            for block in &self.blocks {
-                let mut names = vec![format!("{prefix}{}", block.name)];
-                names.extend(
-                    self.aliases.iter().filter(|(_, b)| **b == block.name).map(|(a, _)| format!("{prefix}{a}")),
-                );
-                let place = || path.display().to_string();
-                let view = names.iter().find_map(|name| tensors.tensor(name).ok()).ok_or_else(|| {
-                    let next = "this checkpoint is of another model: check the config";
-                    Error::content(place(), format!("a tensor `{}`", names[0]), "none", next)
-                })?;
-                let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-                if shape != block.shape {
-                    return Err(Error::content(
-                        place(),
-                        format!("`{}` of shape {:?}", block.name, block.shape),
-                        format!("shape {shape:?}"),
-                        "the dictionary or the model sizes are not those of this checkpoint",
-                    ));
-                }
-                let tensor = tensor_from_view(&place(), &view)?;
-                theta.narrow(0, block.offset, block.numel()).copy_(&tensor.to_kind(Kind::Float).view([-1]));
+        with_safetensors(path, |tensors| self.read(path, tensors, prefix))
+    }
+
+    /// The vectors under several prefixes, as [`Layout::load`] reads one; the file is checked once.
+    ///
+    /// # Errors
+    /// As [`Layout::load`].
+    pub fn load_all(&self, path: &Path, prefixes: &[String]) -> Result<Vec<Tensor>> {
+        with_safetensors(path, |tensors| prefixes.iter().map(|prefix| self.read(path, tensors, prefix)).collect())
+    }
+
+    fn read(&self, path: &Path, tensors: &SafeTensors, prefix: &str) -> Result<Tensor> {
+        let theta = Tensor::zeros([self.total], (Kind::Float, tch::Device::Cpu));
+        for block in &self.blocks {
+            let mut names = vec![format!("{prefix}{}", block.name)];
+            names.extend(self.aliases.iter().filter(|(_, b)| **b == block.name).map(|(a, _)| format!("{prefix}{a}")));
+            let place = || path.display().to_string();
+            let view = names.iter().find_map(|name| tensors.tensor(name).ok()).ok_or_else(|| {
+                let next = "this checkpoint is of another model: check the config";
+                Error::content(place(), format!("a tensor `{}`", names[0]), "none", next)
+            })?;
+            let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
+            if shape != block.shape {
+                return Err(Error::content(
+                    place(),
+                    format!("`{}` of shape {:?}", block.name, block.shape),
+                    format!("shape {shape:?}"),
+                    "the dictionary or the model sizes are not those of this checkpoint",
+                ));
             }
-            Ok(theta)
-        })
+            let damaged = |expected: &str, found: &str| {
+                let expected = format!("`{}` of {expected}", block.name);
+                Error::content(place(), expected, found, "the file is damaged: use another checkpoint")
+            };
+            if !matches!(view.dtype(), Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16) {
+                return Err(damaged("floating-point numbers", &format!("{:?}", view.dtype())));
+            }
+            let tensor = tensor_from_view(&place(), &view)?;
+            if tensor.isfinite().all().int64_value(&[]) == 0 {
+                return Err(damaged("finite numbers", "infinity or NaN"));
+            }
+            theta.narrow(0, block.offset, block.numel()).copy_(&tensor.to_kind(Kind::Float).view([-1]));
+        }
+        Ok(theta)
     }
 }
 
@@ -221,7 +250,11 @@ fn tensor_bytes(tensor: &Tensor) -> Vec<u8> {
 
 /// Open a safetensors file (memory-mapped), check it, and hand it on.
 pub fn with_safetensors<T>(path: &Path, use_it: impl FnOnce(&SafeTensors) -> Result<T>) -> Result<T> {
-    with_map(path, |bytes| use_it(&SafeTensors::deserialize(bytes).map_err(|error| damaged(path, &error))?))
+    with_map(path, |bytes| {
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(path, &error))?;
+        check_checksum(path, bytes)?;
+        use_it(&tensors)
+    })
 }
 
 /// What [`Layout::save`] was given as metadata; empty for files of other programs.
@@ -229,8 +262,48 @@ pub fn safetensors_metadata(path: &Path) -> Result<BTreeMap<String, String>> {
     with_map(path, |bytes| {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(path, &error))?;
         let text = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY));
-        Ok(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+        let mut entries: BTreeMap<String, String> = text
+            .map_or(Ok(BTreeMap::new()), |text| serde_json::from_str(text))
+            .map_err(|error| damaged(path, &error))?;
+        entries.remove(CHECKSUM_KEY);
+        Ok(entries)
     })
+}
+
+/// Where the digits of the checksum are in the bytes of a file; none in a file of another program.
+fn checksum_digits(bytes: &[u8]) -> Option<Range<usize>> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let header = rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let before = format!("\\\"{CHECKSUM_KEY}\\\":\\\"");
+    let start = length.len() + header.windows(before.len()).position(|part| part == before.as_bytes())? + before.len();
+    Some(start..start + NO_CHECKSUM.len())
+}
+
+/// CRC-32 of a whole file, in hexadecimal.
+fn checksum(bytes: &[u8], digits: &Range<usize>) -> String {
+    let mut crc = flate2::Crc::new();
+    for part in [bytes.get(..digits.start), Some(NO_CHECKSUM.as_bytes()), bytes.get(digits.end..)] {
+        crc.update(part.unwrap_or_default());
+    }
+    format!("{:08x}", crc.sum())
+}
+
+fn check_checksum(path: &Path, bytes: &[u8]) -> Result<()> {
+    let Some(digits) = checksum_digits(bytes) else { return Ok(()) };
+    let computed = checksum(bytes, &digits);
+    let stored = bytes.get(digits).unwrap_or_default();
+    if stored == computed.as_bytes() {
+        return Ok(());
+    }
+    Err(Error::content(
+        path.display().to_string(),
+        format!("a safetensors file with the checksum {}", stored.escape_ascii()),
+        computed,
+        format!(
+            "the file is truncated or altered: restore it, or use another checkpoint; a program that changes one on \
+             purpose has to remove `{CHECKSUM_KEY}` from the metadata"
+        ),
+    ))
 }
 
 fn with_map<T>(path: &Path, use_it: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
@@ -240,7 +313,7 @@ fn with_map<T>(path: &Path, use_it: impl FnOnce(&[u8]) -> Result<T>) -> Result<T
     use_it(&map)
 }
 
-fn damaged(path: &Path, error: &safetensors::SafeTensorError) -> Error {
+fn damaged(path: &Path, error: &dyn std::error::Error) -> Error {
     let next = "the file is truncated or altered: restore it, or use another checkpoint";
     Error::content(path.display().to_string(), "a safetensors file", error.to_string(), next)
 }

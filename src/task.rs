@@ -7,8 +7,8 @@ use crate::params::Layout;
 /// How a loss is computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
-    /// Draw dropout masks (from libtorch's default generator) or not.
-    pub dropout: bool,
+    /// The seed of the dropout masks; none: no dropout.
+    pub dropout: Option<u64>,
     /// What activations are computed in; θ itself stays fp32.
     pub compute: Kind,
     /// The gradient will be differentiated again: keep to operations with a second derivative.
@@ -16,19 +16,19 @@ pub struct Mode {
 }
 
 impl Mode {
-    /// Training in `compute` precision.
-    pub fn train(compute: Kind) -> Mode {
-        Mode { dropout: true, compute, second_order: false }
+    /// Training in `compute` precision, with dropout from this seed.
+    pub fn train(compute: Kind, seed: u64) -> Mode {
+        Mode { dropout: Some(seed), compute, second_order: false }
     }
 
     /// No dropout, first derivatives only.
     pub fn evaluate(compute: Kind) -> Mode {
-        Mode { dropout: false, compute, second_order: false }
+        Mode { dropout: None, compute, second_order: false }
     }
 
     /// What GradInit needs: no dropout, fp32, twice differentiable.
     pub fn initialise() -> Mode {
-        Mode { dropout: false, compute: Kind::Float, second_order: true }
+        Mode { dropout: None, compute: Kind::Float, second_order: true }
     }
 }
 
@@ -60,10 +60,24 @@ pub trait Task {
     /// The loss of `batch` at `theta` (`[P]`, fp32), differentiable with respect to `theta`.
     fn loss(&self, theta: &Tensor, batch: &Self::Batch, mode: Mode) -> Loss;
 
+    /// The loss of `batch` at `theta`, without a graph, and its gradient, `[P]`, fp32. What training takes its steps
+    /// by: a network that knows a faster way than automatic differentiation has it here.
+    fn gradient(&self, theta: &Tensor, batch: &Self::Batch, mode: Mode) -> (Loss, Tensor) {
+        gradient_by_graph(self, theta, batch, mode)
+    }
+
     /// The loss at `theta` where a tied block's second reader still sees `before`: what GradInit's published code
     /// computes in its look-ahead. Networks without tied blocks need nothing of their own here.
     fn loss_with_untied_reader(&self, theta: &Tensor, before: &Tensor, batch: &Self::Batch, mode: Mode) -> Loss {
         let _ = before;
         self.loss(theta, batch, mode)
     }
+}
+
+/// [`Task::gradient`] by automatic differentiation of [`Task::loss`].
+pub fn gradient_by_graph<T: Task + ?Sized>(task: &T, theta: &Tensor, batch: &T::Batch, mode: Mode) -> (Loss, Tensor) {
+    let leaf = theta.detach().set_requires_grad(true);
+    let loss = task.loss(&leaf, batch, mode);
+    let gradient = Tensor::run_backward(&[&loss.sum], &[&leaf], false, false).remove(0).to_kind(Kind::Float);
+    (Loss { sum: loss.sum.detach(), nll: loss.nll, count: loss.count }, gradient)
 }

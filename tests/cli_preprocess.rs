@@ -88,6 +88,15 @@ fn pieces_are_shown_as_stored_or_joined() {
     assert_eq!(stdout(&nmt(folder.path(), &show)), "A h@@ o@@ us@@ e .\nA t@@ r@@ e@@ e , a h@@ o@@ us@@ e !\n");
     let joined = nmt(folder.path(), &[show.as_slice(), &["--remove-bpe"]].concat());
     assert_eq!(stdout(&joined), "A house .\nA tree , a house !\n");
+
+    // Every merge left out, twice.
+    let dropout = ["--bpe-dropout", "1", "--bpe-dropout-copies", "2", "--seed", "3", "--overwrite"];
+    let output = preprocess(folder.path(), &[&learn, &dropout[..]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let line = "BPE-dropout: probability 1, seed 3, 2 copies of the training text\n";
+    assert!(stdout(&output).contains(line), "{}", stdout(&output));
+    let characters = "A h@@ o@@ u@@ s@@ e .\nA t@@ r@@ e@@ e , a h@@ o@@ u@@ s@@ e !\n";
+    assert_eq!(stdout(&nmt(folder.path(), &show)), characters.repeat(2));
 }
 
 #[test]
@@ -127,6 +136,9 @@ fn failures_have_a_code_and_say_what_to_do() {
     refused(&["--train", "train", "--output", "data", "--max-ratio", "0.5"], 2, "1.5");
     refused(&["--train", "train", "--output", "data", "--bpe", "x", "--bpe-merges", "3"], 2, "cannot be used with");
     refused(&["--train", "train", "--output", "data", "--bpe", "nowhere.json"], 1, "nowhere.json");
+    refused(&["--train", "train", "--output", "data", "--bpe-dropout", "0.1"], 2, "--bpe-merges N");
+    refused(&["--train", "train", "--output", "data", "--bpe-merges", "3", "--bpe-dropout", "2"], 2, "from 0 to 1");
+    refused(&["--train", "train", "--output", "data", "--bpe-merges", "3", "--seed", "2"], 2, "--bpe-dropout");
     refused(&["--train", "train", "--output", "data", "--source-dictionary", "nowhere.txt"], 1, "nowhere.txt");
     refused(&["--train", "train", "--output", "data", "--test", "=t"], 2, "--test NAME=PREFIX");
     refused(&["--train", "train", "--output", "file"], 1, "file");

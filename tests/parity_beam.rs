@@ -4,7 +4,7 @@ mod common;
 use common::{json, reference, tensors, transformer};
 use nmt::decode::{Hypothesis, SearchConfig, beam_search};
 use nmt::task::Task;
-use tch::Device;
+use tch::{Device, Kind};
 
 fn compare(found: &[Hypothesis], expected: &serde_json::Value, place: &str) {
     let expected = expected.as_array().unwrap();
@@ -26,7 +26,7 @@ fn hypotheses_are_fairseqs() {
         let Some(folder) = reference(&format!("golden/transformer/{case}")) else { return };
         let model = transformer(&folder);
         let theta = model.layout().load(&folder.join("state.safetensors"), "").unwrap();
-        let views = model.layout().views(&theta);
+        let weights = model.weights(&theta, Kind::Float);
         let batch = common::batch(&tensors(&folder.join("batch.safetensors")), "");
         for run in json(&folder.join("beam.json"))["runs"].as_array().unwrap() {
             let config = SearchConfig {
@@ -37,13 +37,19 @@ fn hypotheses_are_fairseqs() {
                 min_length: run["min_len"].as_u64().unwrap() as usize,
             };
             let place = format!("{case} beam {} penalty {}", config.beam, config.length_penalty);
-            let found = beam_search(&model, &views, &batch.source, batch.s, &config, Device::Cpu).unwrap();
-            for (i, hypotheses) in found.iter().enumerate() {
-                compare(hypotheses, &run["batched"][i], &format!("{place} batched {i}"));
+            // The decoder without a graph and the one in libtorch's operations.
+            let ours = model.start_search(&weights, &batch.source, batch.s, Device::Cpu);
+            let plain = model.start_plain_search(&weights, &batch.source, batch.s, Device::Cpu);
+            for mut decoder in [ours, plain] {
+                let found = beam_search(&model, decoder.as_mut(), batch.n, batch.s, &config).unwrap();
+                for (i, hypotheses) in found.iter().enumerate() {
+                    compare(hypotheses, &run["batched"][i], &format!("{place} batched {i}"));
+                }
             }
             for (i, row) in batch.source.chunks(batch.s).enumerate() {
                 let alone: Vec<i64> = row.iter().copied().filter(|&id| id != 1).collect();
-                let found = beam_search(&model, &views, &alone, alone.len(), &config, Device::Cpu).unwrap();
+                let mut decoder = model.start_search(&weights, &alone, alone.len(), Device::Cpu);
+                let found = beam_search(&model, decoder.as_mut(), 1, alone.len(), &config).unwrap();
                 compare(&found[0], &run["single"][i], &format!("{place} single {i}"));
             }
         }

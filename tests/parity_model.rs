@@ -18,7 +18,7 @@ fn forward_loss_and_gradients_are_fairseqs() {
         let scalars = json(&folder.join("scalars.json"));
 
         let views = model.views(&theta, Kind::Float);
-        let none = Dropout { active: false };
+        let none = &Dropout::off();
         let encoded = model.encode(&views, &batch, none);
         assert!(distance(&encoded.output, &golden["encoder_out"]) < 1e-5, "{case}: encoder output");
         let logits = model.logits(&views, &model.decode(&views, &batch, &encoded, none));
@@ -30,25 +30,31 @@ fn forward_loss_and_gradients_are_fairseqs() {
 
         for second_order in [false, true] {
             let theta = theta.detach().set_requires_grad(true);
-            let mode = Mode { dropout: false, compute: Kind::Float, second_order };
+            let mode = Mode { dropout: None, compute: Kind::Float, second_order };
             let loss = model.loss(&theta, &batch, mode);
             let expected = scalars["fp32"]["loss_sum"].as_f64().unwrap();
             let nll = scalars["fp32"]["nll_loss_sum"].as_f64().unwrap();
             assert_eq!(loss.count, scalars["fp32"]["ntokens"].as_i64().unwrap());
             assert!((loss.sum.double_value(&[]) / expected - 1.0).abs() < 1e-6, "{case}: loss {second_order}");
             assert!((loss.nll.double_value(&[]) / nll - 1.0).abs() < 1e-6, "{case}: nll {second_order}");
-            let gradient = &Tensor::run_backward(&[&loss.sum], &[&theta], false, false)[0];
+            // The training pass without a graph where the graph need not be differentiated again.
+            let (again, gradient) = model.gradient(&theta, &batch, mode);
+            assert!((again.sum.double_value(&[]) / expected - 1.0).abs() < 1e-6, "{case}: loss {second_order}");
+            assert!((again.nll.double_value(&[]) / nll - 1.0).abs() < 1e-6, "{case}: nll {second_order}");
+            let by_graph = Tensor::run_backward(&[&loss.sum], &[&theta], false, false).remove(0);
             let golden = tensors(&folder.join("grads.safetensors"));
             let blocks = model.layout().blocks();
             assert_eq!(golden.len(), blocks.len());
-            for (block, part) in blocks.iter().zip(model.layout().split(gradient)) {
-                let distance = distance(&part, &golden[&block.name]);
-                let size = golden[&block.name].abs().max().double_value(&[]);
-                assert!(
-                    distance < 1e-5 * size.max(1.0) + 2e-5,
-                    "{case}: gradient of {}: {distance:e} of {size}",
-                    block.name
-                );
+            for gradient in [by_graph, gradient] {
+                for (block, part) in blocks.iter().zip(model.layout().split(&gradient)) {
+                    let distance = distance(&part, &golden[&block.name]);
+                    let size = golden[&block.name].abs().max().double_value(&[]);
+                    assert!(
+                        distance < 1e-5 * size.max(1.0) + 2e-5,
+                        "{case}: gradient of {}: {distance:e} of {size}",
+                        block.name
+                    );
+                }
             }
         }
     }

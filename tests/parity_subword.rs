@@ -70,7 +70,7 @@ fn codes() -> Option<PathBuf> {
 fn codes_are_applied_as_apply_bpe_does() {
     let Some(codes) = codes() else { return };
     let subword = Subword::read(&codes).unwrap();
-    assert_eq!(subword.merges(), 2000);
+    assert_eq!(subword.merges().len(), 2000);
     assert_segments_as_the_reference(&subword);
 }
 
@@ -82,7 +82,7 @@ fn a_tokenizer_json_gives_the_same_pieces() {
     let learnt = Subword::from_merges(&merges, counts.keys().flat_map(|word| word.chars())).unwrap();
     learnt.save(&folder.path().join("tokenizer.json")).unwrap();
     let subword = Subword::load(folder.path()).unwrap().unwrap();
-    assert_eq!(subword.merges(), 2000);
+    assert_eq!(subword.merges().len(), 2000);
     assert_segments_as_the_reference(&subword);
 
     // The crate by itself, without any code of ours, reads the file and finds the same pieces.

@@ -5,14 +5,15 @@
 mod common;
 
 use common::reference;
-use nmt::text::{MosesVersion, TextPipeline, TextSettings};
+use nmt::text::moses::Version;
+use nmt::text::{TextPipeline, TextSettings};
 
 fn lines(name: &str) -> Option<Vec<String>> {
     let text = std::fs::read_to_string(reference(name)?).unwrap();
     Some(text.split_terminator('\n').map(str::to_string).collect())
 }
 
-fn multi30k(moses_version: MosesVersion) -> TextSettings {
+fn multi30k(moses_version: Version) -> TextSettings {
     TextSettings { lowercase_first: true, normalize: true, moses_version, ..TextSettings::default() }
 }
 
@@ -24,8 +25,8 @@ fn the_orders_of_the_recipes() {
         ("tok-noescape", TextSettings { no_escape: true, ..TextSettings::default() }),
         ("norm_tok", TextSettings { normalize: true, ..TextSettings::default() }),
         ("tok_lc", TextSettings { lowercase: true, ..TextSettings::default() }),
-        ("lc_norm_tok", multi30k(MosesVersion::Current)),
-        ("old-lc_norm_tok", multi30k(MosesVersion::Of2017)),
+        ("lc_norm_tok", multi30k(Version::Current)),
+        ("old-lc_norm_tok", multi30k(Version::Of2017)),
     ];
     for language in ["de", "en"] {
         let Some(raw) = lines(&format!("golden/moses/in.{language}")) else { return };
@@ -59,7 +60,7 @@ fn multi30k_as_it_was_published() {
     for language in ["de", "en"] {
         let Some(expected) = lines(&format!("multi30k/tok/val.lc.norm.tok.{language}")) else { return };
         let Some(archive) = reference(&format!("multi30k/raw/val.{language}.gz")) else { return };
-        let pipeline = TextPipeline::new(language, &multi30k(MosesVersion::Of2017)).unwrap();
+        let pipeline = TextPipeline::new(language, &multi30k(Version::Of2017)).unwrap();
         let mut reader = nmt::text::LineReader::open(&archive).unwrap();
         for expected in &expected {
             assert_eq!(&pipeline.apply(reader.read_line().unwrap().unwrap()), expected);

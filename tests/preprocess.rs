@@ -10,10 +10,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use common::{json, reference};
+use common::{json, reference, sentences};
 use nmt::Error;
 use nmt::data::{Bpe, Dictionary, DictionaryOptions, IndexedDataset, PreprocessOptions, PreprocessReport, preprocess};
-use nmt::text::{LengthFilter, MosesVersion, Subword, TextPipeline, TextSettings, Tokenization};
+use nmt::text::moses::Version;
+use nmt::text::{LengthFilter, Subword, TextPipeline, TextSettings, Tokenization};
 
 /// Tokenised German-English text; nothing to read yet.
 fn options(output: &Path) -> PreprocessOptions {
@@ -48,13 +49,6 @@ fn text(dir: &Path, name: &str, source: impl AsRef<[u8]>, target: impl AsRef<[u8
     fs::write(dir.join(format!("{name}.de")), source).unwrap();
     fs::write(dir.join(format!("{name}.en")), target).unwrap();
     dir.join(name)
-}
-
-/// The binarised sentences of a file as words again.
-fn sentences(dir: &Path, split: &str, language: &str) -> Vec<String> {
-    let dictionary = Dictionary::load(&dir.join(format!("dict.{language}.txt"))).unwrap();
-    let dataset = IndexedDataset::open(&dir.join(format!("{split}.de-en.{language}"))).unwrap();
-    (0..dataset.len()).map(|i| dictionary.decode(&dataset.get(i))).collect()
 }
 
 #[test]
@@ -135,7 +129,7 @@ fn multi30k_from_raw_text_to_pieces() {
         text: TextSettings {
             lowercase_first: true,
             normalize: true,
-            moses_version: MosesVersion::Of2017,
+            moses_version: Version::Of2017,
             ..TextSettings::default()
         },
         threads: Some(threads),
@@ -376,7 +370,7 @@ fn files_that_are_no_byte_pair_encoding() {
         (r#"{"model": {"type": "WordPiece", "vocab": {}}}"#, "codes: ", "WordPiece"),
         (r#"{"model": {"type": "BPE", "vocab": {}, "merges": []}}"#, "codes: ", "end_of_word_suffix"),
         (
-            r#"{"model": {"type": "BPE", "end_of_word_suffix": "</w>", "merges": ["a b", "c"]}}"#,
+            r#"{"model": {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b", "c"]}}"#,
             "codes: ",
             "\"c\" as merge 2",
         ),
@@ -386,7 +380,9 @@ fn files_that_are_no_byte_pair_encoding() {
         let message = Subword::read(&path).unwrap_err().to_string();
         assert!(message.contains(place) && message.contains(expected), "{content:?}: {message}");
     }
-    fs::write(&path, r#"{"model": {"end_of_word_suffix": "</w>", "merges": ["a b", ["ab", "c</w>"]]}}"#).unwrap();
+    let vocabulary = r#""vocab": {"a": 0, "b": 1, "c</w>": 2, "ab": 3, "abc</w>": 4}"#;
+    let merges = r#""merges": ["a b", ["ab", "c</w>"]]"#;
+    fs::write(&path, format!(r#"{{"model": {{"end_of_word_suffix": "</w>", {vocabulary}, {merges}}}}}"#)).unwrap();
     assert_eq!(Subword::read(&path).unwrap().segment("abc abcd"), "abc ab@@ c@@ d");
 }
 

@@ -9,9 +9,9 @@ use std::thread;
 use nmt::error::Error;
 use nmt::files;
 use nmt::text::moses::{
-    BASIC_PROTECTED_PATTERNS, Detokenizer, PunctuationNormalizer, Tokenizer, TokenizerOptions, lowercase,
+    BASIC_PROTECTED_PATTERNS, Detokenizer, PunctuationNormalizer, Tokenizer, TokenizerOptions, Version, lowercase,
 };
-use nmt::text::{LineReader, MosesVersion, in_order};
+use nmt::text::{LineReader, in_order};
 
 /// Lines that a thread works on at a time.
 const LINES: usize = 1000;
@@ -30,7 +30,7 @@ pub struct TokenizeArgs {
     no_escape: bool,
     /// The edition of the Moses scripts
     #[arg(long, value_enum, default_value = "current")]
-    moses_version: MosesVersion,
+    moses_version: Version,
     /// Keep in one piece what a regular expression of FILE matches; one a line
     #[arg(long, value_name = "FILE")]
     protected: Option<PathBuf>,
@@ -53,7 +53,7 @@ impl TokenizeArgs {
         let options = TokenizerOptions {
             aggressive_hyphens: self.aggressive_hyphens,
             no_escape: self.no_escape,
-            version: self.moses_version.into(),
+            version: self.moses_version,
             protected_patterns,
         };
         let tokenizer = Tokenizer::new(&self.lang, &options)?;
@@ -85,13 +85,13 @@ pub struct NormalizeArgs {
     lang: String,
     /// The edition of the Moses scripts
     #[arg(long, value_enum, default_value = "current")]
-    moses_version: MosesVersion,
+    moses_version: Version,
 }
 
 impl NormalizeArgs {
     /// Normalise with so many threads.
     pub fn run(&self, threads: Option<usize>) -> nmt::Result<()> {
-        let normalizer = PunctuationNormalizer::new(&self.lang, self.moses_version.into());
+        let normalizer = PunctuationNormalizer::new(&self.lang, self.moses_version);
         filter(threads, |line| normalizer.normalize(line))
     }
 }
@@ -109,14 +109,13 @@ fn filter(threads: Option<usize>, stage: impl Fn(&str) -> String + Sync) -> nmt:
     // What came before a line that cannot be read is still written.
     let mut failure = None;
     let next = || {
-        let mut lines = Vec::new();
-        while lines.len() < LINES && failure.is_none() {
-            match input.read_line() {
-                Ok(Some(line)) => lines.push(line.to_string()),
-                Ok(None) => break,
-                Err(error) => failure = Some(error),
-            }
+        if failure.is_some() {
+            return Ok(None);
         }
+        let lines = input.read_lines(LINES).unwrap_or_else(|error| {
+            failure = Some(error);
+            Vec::new()
+        });
         Ok((!lines.is_empty()).then_some(lines))
     };
     let work = |lines: Vec<String>| lines.iter().map(|line| stage(line) + "\n").collect::<String>();

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use nmt::data::{Bpe, DictionaryOptions, PreprocessOptions, Recipe, preprocess};
-use nmt::text::{LengthFilter, MosesVersion, TextSettings, Tokenization};
+use nmt::data::{Bpe, DictionaryOptions, DropoutOptions, PreprocessOptions, Recipe, preprocess};
+use nmt::text::moses::Version;
+use nmt::text::{LengthFilter, TextSettings, Tokenization};
 
 use super::signals;
 
@@ -60,7 +61,7 @@ pub struct PreprocessArgs {
     /// The edition of the Moses scripts: that of December 2017 leaves the full stop on numbers and abbreviations that
     /// end a line, and is what Multi30k's files were made with
     #[arg(long, value_enum, default_value = "current", help_heading = "Text")]
-    moses_version: MosesVersion,
+    moses_version: Version,
     /// Write a hyphen between letters as @-@
     #[arg(long, help_heading = "Text")]
     aggressive_hyphens: bool,
@@ -73,6 +74,16 @@ pub struct PreprocessArgs {
     /// Take a finished byte-pair encoding: a tokenizer.json, or the codes of subword-nmt
     #[arg(long, value_name = "FILE", conflicts_with = "bpe_merges", help_heading = "Pieces")]
     bpe: Option<PathBuf>,
+    /// Leave every merge out with probability P in the training text, anew at every step (BPE-dropout); 0.1 is usual
+    #[arg(long, value_name = "P", help_heading = "Pieces")]
+    bpe_dropout: Option<f64>,
+    /// Give the training text N times, each time in other pieces
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "bpe_dropout", help_heading = "Pieces",
+        value_parser = clap::value_parser!(u64).range(1..=1000))]
+    bpe_dropout_copies: u64,
+    /// The seed of BPE-dropout
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "bpe_dropout", help_heading = "Pieces")]
+    seed: u64,
     /// Leave training pairs out of which a side has fewer than N words; like the next two, counted after tokenising,
     /// as Moses' clean-corpus-n.perl does
     #[arg(long, value_name = "N", help_heading = "Cleaning")]
@@ -150,6 +161,11 @@ impl PreprocessArgs {
                 (None, None) if iwslt14 => Bpe::Merges(10_000),
                 (None, None) => Bpe::None,
             },
+            bpe_dropout: self.bpe_dropout.map(|probability| DropoutOptions {
+                probability,
+                seed: self.seed,
+                copies: self.bpe_dropout_copies,
+            }),
             lengths: if iwslt14 {
                 LengthFilter { min: Some(1), max: Some(175), ratio: Some(1.5) }
             } else {

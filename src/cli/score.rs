@@ -1,89 +1,78 @@
-//! `nmt score`: scores of a model on a binarised split, or of translations that are in files.
+//! `nmt score`: scores of translations that are in files, or that models make of a binarised split.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use nmt::data::ParallelDataset;
-use nmt::error::Error;
-use nmt::progress::{self, Progress};
 use nmt::score::Tokenizer;
-use nmt::translation::ModelFolder;
-use nmt::{Result, files, machine};
+use nmt::{Result, files};
 
-use super::score_files::{ScoreOptions, score_files, score_lines};
+use super::score_options::{ScoreOptions, TestOptions};
+use super::score_systems::{Material, Split};
 use super::translate::SearchOptions;
 
 /// Arguments of `nmt score`.
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true), group = clap::ArgGroup::new("against").required(true))]
 pub struct ScoreArgs {
     /// Translate a split with the model of this run folder, and score that
-    #[arg(long, value_name = "RUN", requires = "data", conflicts_with = "hypotheses")]
+    #[arg(long, value_name = "RUN", group = "what", conflicts_with = "references")]
     model: Option<PathBuf>,
+    /// Translations, one a line, plain or .gz (`-`: standard input)
+    #[arg(long, value_name = "FILE", group = "what", conflicts_with = "data")]
+    hypotheses: Option<PathBuf>,
+    /// Several systems: is the difference to the first, the baseline, more than chance? A SYSTEM is a file of
+    /// translations, or with --data a run folder, with which the split is translated
+    #[arg(long, value_name = "SYSTEM", group = "what", num_args = 2..)]
+    compare: Vec<PathBuf>,
+    /// Several runs of one recipe that differ in their seed: each score, and the mean with its standard error
+    #[arg(long, value_name = "SYSTEM", group = "what", num_args = 2..)]
+    seeds: Vec<PathBuf>,
     /// The data folder of the split
-    #[arg(long, value_name = "DIR", requires = "model")]
+    #[arg(long, value_name = "DIR", group = "against")]
     data: Option<PathBuf>,
+    /// References, one or more files of as many lines
+    #[arg(long, value_name = "FILE", group = "against", num_args = 1..)]
+    references: Vec<PathBuf>,
     /// The split
-    #[arg(long, value_name = "SPLIT", default_value = "test")]
+    #[arg(long, value_name = "SPLIT", default_value = "test", conflicts_with = "references")]
     split: String,
     /// Score detokenised text (BLEU by its own tokenizer, 13a) instead of the data's tokens
-    #[arg(long, requires = "model")]
+    #[arg(long, conflicts_with = "references")]
     detokenize: bool,
     /// Write the translations of the split here, too
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hypotheses", "compare", "seeds"])]
     output: Option<PathBuf>,
-    /// Translations, one a line (`-`: standard input)
-    #[arg(long, value_name = "FILE", required_unless_present = "model", requires = "references")]
-    hypotheses: Option<PathBuf>,
-    /// References, one or more files of as many lines
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "model")]
-    references: Vec<PathBuf>,
     #[command(flatten)]
     search: SearchOptions,
     #[command(flatten)]
     options: ScoreOptions,
+    #[command(flatten)]
+    test: TestOptions,
 }
 
 impl ScoreArgs {
     /// Score.
     pub fn run(&self) -> Result<()> {
-        match (&self.model, &self.data, &self.hypotheses) {
-            (Some(model), Some(data), _) => self.score_model(model, data),
-            (_, _, Some(hypotheses)) => score_files(hypotheses, &self.references, &self.options),
-            _ => Err(Error::usage("expected --model RUN --data DIR, or --hypotheses FILE --references FILE", "")),
-        }
-    }
-
-    fn score_model(&self, model: &Path, data: &Path) -> Result<()> {
-        let model = ModelFolder::open(model, machine::device())?;
-        let search = self.search.resolve(&model.config.search)?;
-        let dataset = ParallelDataset::open(data, &self.split, Some(&model.source_lang), Some(&model.target_lang))?;
-        model.check_dictionaries(data, &dataset.source_dictionary, &dataset.target_dictionary)?;
-        let sentences: Vec<Vec<i64>> = (0..dataset.len()).map(|i| dataset.source.get(i)).collect();
-        let mut bar = Progress::new("translate", Some(dataset.len() as u64));
-        let found =
-            model.translate(&sentences, &search, self.search.max_tokens, |done| bar.set(done as u64, String::new))?;
-        drop(bar);
-        let text = |ids: &[i64]| if self.detokenize { model.restore(ids) } else { model.words(ids) };
-        let hypotheses: Vec<String> =
-            found.iter().map(|best| best.first().map_or(String::new(), |best| text(&best.tokens))).collect();
-        let references: Vec<String> = (0..dataset.len()).map(|i| text(&dataset.target.get(i))).collect();
-        if let Some(path) = &self.output {
-            files::write_whole(path, (hypotheses.join("\n") + "\n").as_bytes())?;
-        }
+        let single = self.model.iter().chain(&self.hypotheses);
+        let systems: Vec<PathBuf> = single.chain(&self.compare).chain(&self.seeds).cloned().collect();
         let mut options = self.options.clone();
-        if !self.detokenize {
-            // The data are tokenised: another tokenizer would give a number that compares with nothing.
-            options.tokenize = Tokenizer::None;
+        let material = match &self.data {
+            Some(data) => {
+                if !self.detokenize {
+                    // The data are tokenised: another tokenizer would give a number that compares with nothing.
+                    options.tokenize = Tokenizer::None;
+                }
+                let (detokenize, search) = (self.detokenize, &self.search);
+                Split { data, name: &self.split, detokenize, search }.translate(&systems)?
+            }
+            None => Material::read(&systems, &self.references)?,
+        };
+        if let (Some(path), Some(system)) = (&self.output, material.systems.first()) {
+            files::write_whole(path, (system.lines.join("\n") + "\n").as_bytes())?;
         }
-        progress::note(format!(
-            "{} sentences of {}, split {}; {}; beam {}, length penalty {}; {}",
-            dataset.len(),
-            data.display(),
-            self.split,
-            if self.detokenize { "detokenised" } else { "tokenised as the data are, subwords joined" },
-            search.beam,
-            search.length_penalty,
-            model.checkpoint.display()
-        ));
-        score_lines(&hypotheses, &[references], &options)
+        match (self.compare.is_empty(), self.seeds.is_empty()) {
+            (false, _) => options.print_comparison(&material, &self.test),
+            (_, false) => options.print_seeds(&material),
+            _ => options.print_score(&material),
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! `nmt translate`: raw text in, translations out, in input order.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use nmt::decode::{Hypothesis, SearchConfig};
 use nmt::error::Error;
 use nmt::progress::{self, Progress};
+use nmt::text::LineReader;
 use nmt::translation::ModelFolder;
 use nmt::{Result, machine};
 use serde_json::json;
@@ -24,7 +24,7 @@ pub struct SearchOptions {
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     length_penalty: Option<f64>,
     /// Source tokens that are translated at a time, padding included
-    #[arg(long, value_name = "N", default_value_t = 4096)]
+    #[arg(long, value_name = "N", default_value_t = 1024)]
     pub max_tokens: usize,
 }
 
@@ -47,7 +47,7 @@ pub struct TranslateArgs {
     /// A run folder of `nmt train`, or one checkpoint in it
     #[arg(long, value_name = "RUN")]
     model: PathBuf,
-    /// Raw text, one sentence a line [default: standard input]
+    /// Raw text, one sentence a line, plain or .gz [default: standard input]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     #[command(flatten)]
@@ -78,12 +78,9 @@ impl TranslateArgs {
                 format!("give --beam {}", self.n_best),
             ));
         }
-        let (name, mut input): (String, Box<dyn BufRead>) = match &self.input {
-            Some(path) => {
-                let file = File::open(path).map_err(Error::io("read", path))?;
-                (path.display().to_string(), Box::new(BufReader::new(file)))
-            }
-            None => ("standard input".into(), Box::new(std::io::stdin().lock())),
+        let mut input = match &self.input {
+            Some(path) => LineReader::open(path)?,
+            None => LineReader::of_stream("standard input", std::io::stdin().lock()),
         };
         let interactive = self.input.is_none() && std::io::stdin().is_terminal();
         if interactive {
@@ -93,7 +90,7 @@ impl TranslateArgs {
         let mut bar = (!interactive).then(|| Progress::new("translate", None));
         let mut done = 0;
         loop {
-            let lines = read_lines(&mut input, &name, done, at_a_time)?;
+            let lines = input.read_lines(at_a_time)?;
             if lines.is_empty() {
                 return Ok(());
             }
@@ -101,7 +98,7 @@ impl TranslateArgs {
             let longest = model.config.model.max_positions;
             if let Some(i) = sentences.iter().position(|sentence| sentence.len() as i64 > longest) {
                 return Err(Error::content(
-                    format!("{name}:{}", done + i + 1),
+                    format!("{}:{}", input.path().display(), done + i + 1),
                     format!("at most {longest} subwords, as the model takes"),
                     sentences[i].len().to_string(),
                     "split the line into sentences",
@@ -148,24 +145,4 @@ impl TranslateArgs {
             }
         }
     }
-}
-
-/// Up to `at_most` more lines. Lines end at `\n` only.
-fn read_lines(input: &mut dyn BufRead, name: &str, done: usize, at_most: usize) -> Result<Vec<String>> {
-    let mut lines = Vec::new();
-    while lines.len() < at_most {
-        let mut bytes = Vec::new();
-        if input.read_until(b'\n', &mut bytes).map_err(Error::io("read", Path::new(name)))? == 0 {
-            break;
-        }
-        if bytes.last() == Some(&b'\n') {
-            bytes.pop();
-        }
-        let line = String::from_utf8(bytes).map_err(|_| {
-            let place = format!("{name}:{}", done + lines.len() + 1);
-            Error::content(place, "UTF-8 text", "a byte that is not", "convert the text to UTF-8")
-        })?;
-        lines.push(line);
-    }
-    Ok(lines)
 }

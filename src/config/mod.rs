@@ -80,6 +80,7 @@ impl Config {
         self.model.check()?;
         self.training.check()?;
         self.search.check()?;
+        self.validation.check()?;
         let positive = [
             ("schedule.learning_rate", self.schedule.learning_rate),
             ("gradinit.eta", self.gradinit.eta),

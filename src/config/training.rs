@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 
+use crate::decode::GREATEST_BEAM;
 use crate::error::{Error, Result};
 
 /// What activations and gradients are computed in; θ and the optimiser's state are fp32 in any case.
@@ -143,6 +144,14 @@ impl Default for ValidationConfig {
 }
 
 impl ValidationConfig {
+    pub(super) fn check(&self) -> Result<()> {
+        if !(1..=GREATEST_BEAM).contains(&self.beam) {
+            let message = format!("validation.beam has to be from 1 to {GREATEST_BEAM}, found {}", self.beam);
+            return Err(Error::usage(message, ""));
+        }
+        Ok(())
+    }
+
     /// The metric that there is a value for.
     pub fn chosen_metric(&self) -> ValidationMetric {
         if self.bleu { self.metric } else { ValidationMetric::Nll }

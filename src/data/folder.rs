@@ -15,6 +15,11 @@ pub struct DataFolder {
     target_lang: String,
 }
 
+/// Whether a text can be the language or the split in the name of a file: letters, digits, `_` and `-`.
+pub fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+}
+
 /// `DIR/dict.LANG.txt`.
 pub fn dictionary_path(dir: &Path, lang: &str) -> PathBuf {
     dir.join(format!("dict.{lang}.txt"))

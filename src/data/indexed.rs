@@ -11,76 +11,14 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use tempfile::{NamedTempFile, TempPath};
 
+use super::dictionary::EOS;
+use super::dtype::Dtype;
 use crate::error::{Error, Result};
 use crate::files;
 
 const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
 const HEADER: usize = 26;
 const AGAIN: &str = "run `nmt preprocess` or fairseq-preprocess again";
-
-/// The integer type of the ids in a `.bin` file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dtype {
-    /// Code 1.
-    U8,
-    /// Code 2.
-    I8,
-    /// Code 3.
-    I16,
-    /// Code 4: for dictionaries of 65,500 entries and more.
-    I32,
-    /// Code 5.
-    I64,
-    /// Code 8: for dictionaries below 65,500 entries.
-    U16,
-}
-
-impl Dtype {
-    /// The type that fairseq takes for a dictionary of `symbols` entries.
-    pub fn fitting(symbols: usize) -> Dtype {
-        if symbols < 65_500 { Dtype::U16 } else { Dtype::I32 }
-    }
-
-    /// fairseq's code for the type.
-    pub fn code(self) -> u8 {
-        match self {
-            Dtype::U8 => 1,
-            Dtype::I8 => 2,
-            Dtype::I16 => 3,
-            Dtype::I32 => 4,
-            Dtype::I64 => 5,
-            Dtype::U16 => 8,
-        }
-    }
-
-    fn from_code(code: u8) -> Option<Dtype> {
-        use Dtype::*;
-        [U8, I8, I16, I32, I64, U16].into_iter().find(|dtype| dtype.code() == code)
-    }
-
-    /// Bytes an id.
-    pub fn size(self) -> usize {
-        match self {
-            Dtype::U8 | Dtype::I8 => 1,
-            Dtype::I16 | Dtype::U16 => 2,
-            Dtype::I32 => 4,
-            Dtype::I64 => 8,
-        }
-    }
-
-    /// The id at the front of `bytes`, which has `size()` bytes.
-    fn read(self, bytes: &[u8]) -> i64 {
-        match *bytes {
-            [a] if self == Dtype::I8 => i64::from(a as i8),
-            [a] => i64::from(a),
-            [a, b] if self == Dtype::I16 => i64::from(i16::from_le_bytes([a, b])),
-            [a, b] => i64::from(u16::from_le_bytes([a, b])),
-            [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
-            [a, b, c, d, e, f, g, h] => i64::from_le_bytes([a, b, c, d, e, f, g, h]),
-            _ => 0,
-        }
-    }
-}
 
 /// A binarised dataset, opened for reading; the ids stay in the file until they are asked for.
 #[derive(Debug)]
@@ -97,8 +35,8 @@ impl IndexedDataset {
     /// Open `PREFIX.idx` and `PREFIX.bin` and check one against the other.
     ///
     /// # Errors
-    /// [`Error::Content`] when the magic, the version or the type code is not fairseq's, or when a size or an offset
-    /// does not fit the length of its file.
+    /// [`Error::Content`] when the magic, the version or the type code is not fairseq's, when a size or an offset
+    /// does not fit the length of its file, and when sentences overlap.
     pub fn open(prefix: &Path) -> Result<IndexedDataset> {
         let (idx, bin) = (path(prefix, "idx"), path(prefix, "bin"));
         let index = map(&idx)?;
@@ -139,7 +77,17 @@ impl IndexedDataset {
                 }
             }
         }
-        Ok(IndexedDataset { prefix: prefix.to_path_buf(), ids, dtype, lengths, offsets })
+        let dataset = IndexedDataset { prefix: prefix.to_path_buf(), ids, dtype, lengths, offsets };
+        // Sentences that share ids would make a small file endlessly long.
+        if dataset.tokens() > (available / dtype.size()) as u64 {
+            return Err(Error::content(
+                idx.display().to_string(),
+                format!("sentences of {} ids in all, as {} holds", available / dtype.size(), bin.display()),
+                format!("{} ids", dataset.tokens()),
+                format!("the sentences overlap: the file is damaged; {AGAIN}"),
+            ));
+        }
+        Ok(dataset)
     }
 
     /// The path without `.bin` and `.idx`.
@@ -180,7 +128,7 @@ impl IndexedDataset {
     }
 
     /// The ids of sentence `i`, one at a time.
-    pub fn ids_of(&self, i: usize) -> impl Iterator<Item = i64> {
+    pub fn ids_of(&self, i: usize) -> impl DoubleEndedIterator<Item = i64> {
         let start = self.offsets.get(i).copied().unwrap_or(0);
         let bytes = self.ids.as_deref().unwrap_or_default();
         let bytes = bytes.get(start..start + self.length(i) * self.dtype.size()).unwrap_or_default();
@@ -204,6 +152,25 @@ impl IndexedDataset {
                     format!("ids from 0 to {}, as {} has them", symbols.saturating_sub(1), dictionary.display()),
                     format!("id {id} in sentence {i}"),
                     format!("give the dictionary the data were made with, or {AGAIN}"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Check that every sentence ends with `</s>`, as a translation model needs it.
+    ///
+    /// # Errors
+    /// [`Error::Content`] that names the sentence.
+    pub fn check_ends(&self) -> Result<()> {
+        for i in 0..self.len() {
+            let last = self.ids_of(i).next_back();
+            if last != Some(EOS) {
+                return Err(Error::content(
+                    path(&self.prefix, "bin").display().to_string(),
+                    format!("</s>, id {EOS}, at the end of sentence {i}"),
+                    last.map_or("no id at all".to_string(), |id| format!("id {id}")),
+                    format!("the file is damaged; {AGAIN}"),
                 ));
             }
         }

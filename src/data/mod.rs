@@ -6,6 +6,7 @@
 mod batching;
 mod collate;
 mod dictionary;
+mod dtype;
 mod folder;
 mod indexed;
 mod parallel;
@@ -14,10 +15,11 @@ mod preprocess;
 pub use batching::{Limits, batch_by_size, epoch_batches, ordered_indices};
 pub use collate::{Batch, collate};
 pub use dictionary::{BOS, Dictionary, DictionaryLimits, EOS, PAD, UNK, words};
-pub use folder::{DataFolder, dictionary_path};
-pub use indexed::{Dtype, IndexedDataset, IndexedWriter};
+pub use dtype::Dtype;
+pub use folder::{DataFolder, dictionary_path, is_name};
+pub use indexed::{IndexedDataset, IndexedWriter};
 pub use parallel::ParallelDataset;
 pub use preprocess::{
-    Bpe, DictionaryOptions, DictionaryReport, DroppedPairs, PreprocessOptions, PreprocessReport, Recipe, SideReport,
-    SplitReport, preprocess,
+    Bpe, DictionaryOptions, DictionaryReport, DropoutOptions, DroppedPairs, PreprocessOptions, PreprocessReport,
+    Recipe, SideReport, SplitReport, preprocess,
 };

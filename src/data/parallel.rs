@@ -28,8 +28,8 @@ impl ParallelDataset {
     /// are taken from the file names.
     ///
     /// # Errors
-    /// When a file is missing or damaged, when the sides have different numbers of sentences, and when an id is not
-    /// in its dictionary.
+    /// When a file is missing or damaged, when the sides have different numbers of sentences, when an id is not in its
+    /// dictionary, and when a sentence does not end with `</s>`.
     pub fn open(
         dir: &Path,
         split: &str,
@@ -43,6 +43,7 @@ impl ParallelDataset {
             let dictionary = Dictionary::load(&path)?;
             let dataset = IndexedDataset::open(&folder.prefix(split, lang))?;
             dataset.check_ids(dictionary.len(), &path)?;
+            dataset.check_ends()?;
             Ok((dictionary, dataset))
         };
         let (source_dictionary, source) = side(folder.source_lang())?;

@@ -2,12 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
 use crate::data::{EOS, PAD};
 use crate::error::{Error, Result};
-use crate::model::Transformer;
-use crate::params::Views;
+use crate::kernels::{Continuations, best_continuations};
+use crate::model::{StepDecoder, Transformer};
+
+/// The widest beam.
+pub const GREATEST_BEAM: usize = 1024;
 
 /// The search's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,8 +40,8 @@ impl SearchConfig {
         let bad = |key: &str, expected: &str, found: String| {
             Err(Error::usage(format!("search.{key} has to be {expected}, found {found}"), ""))
         };
-        if !(1..=1024).contains(&self.beam) {
-            return bad("beam", "from 1 to 1024", self.beam.to_string());
+        if !(1..=GREATEST_BEAM).contains(&self.beam) {
+            return bad("beam", &format!("from 1 to {GREATEST_BEAM}"), self.beam.to_string());
         }
         if !self.length_penalty.is_finite() {
             return bad("length_penalty", "a number", self.length_penalty.to_string());
@@ -77,32 +80,28 @@ struct Sentence {
     finished: Vec<Hypothesis>,
 }
 
-/// Translate a batch: `source` holds rows of `width` ids, left-padded, each ending with `</s>`. The result has, for
-/// every row, at most `beam` hypotheses, best first.
+/// Translate a batch of `sentences` whose longest has `width` ids, `</s>` included, which `decoder` has encoded. The
+/// result has, for every sentence, at most `beam` hypotheses, best first.
 ///
 /// As in fairseq: every step takes the best `2·beam` candidates; those that end are finished if they are among the
 /// first `beam`; the best `beam` others live on; a sentence ends with `beam` finished hypotheses or at the longest
 /// length. Finished sentences leave the batch.
+///
+/// # Errors
+/// [`Error::Content`] when the model's probabilities are not numbers.
 pub fn beam_search(
     model: &Transformer,
-    views: &Views,
-    source: &[i64],
+    decoder: &mut dyn StepDecoder,
+    sentences: usize,
     width: usize,
     config: &SearchConfig,
-    device: Device,
 ) -> Result<Vec<Vec<Hypothesis>>> {
-    let sentences = source.len().checked_div(width).unwrap_or(0);
-    if sentences == 0 {
-        return Ok(Vec::new());
-    }
     let symbols = model.target_symbols();
     let beam = config.beam.max(1);
     let candidates = (2 * beam as i64).min(symbols - 1);
     let longest = (config.max_length_a * width as f64 + config.max_length_b) as i64;
     let longest = longest.clamp(1, model.config().max_positions - 1) as usize;
 
-    let encoded = model.encode_sentences(views, source, width, device);
-    let mut state = model.start_decoding(views, &encoded);
     let mut active: Vec<Sentence> = (0..sentences)
         .map(|index| Sentence { index, live: vec![Live::default(); beam], finished: Vec::new() })
         .collect();
@@ -112,28 +111,18 @@ pub fn beam_search(
         let rows = active.len() * beam;
         let last: Vec<i64> =
             active.iter().flat_map(|s| s.live.iter().map(|live| live.tokens.last().copied().unwrap_or(EOS))).collect();
-        let last = Tensor::from_slice(&last).to_device(device);
-        let logits = model.decode_step(views, &mut state, &last, beam as i64); // [rows, V]
-        let mut scores = logits.log_softmax(-1, Kind::Float);
-        let _ = scores.narrow(1, PAD, 1).fill_(f64::NEG_INFINITY);
-        if step >= longest {
-            let eos = scores.narrow(1, EOS, 1).copy();
-            let _ = scores.fill_(f64::NEG_INFINITY);
-            scores.narrow(1, EOS, 1).copy_(&eos);
-        } else if step < config.min_length {
-            let _ = scores.narrow(1, EOS, 1).fill_(f64::NEG_INFINITY);
-        }
+        let logits = decoder.step(&last, beam); // [rows, V]
         let sums: Vec<f32> =
             active.iter().flat_map(|s| s.live.iter().map(|live| live.sums.last().copied().unwrap_or(0.0))).collect();
-        scores += Tensor::from_slice(&sums).to_device(device).view([rows as i64, 1]);
-        let mut scores = scores.view([active.len() as i64, beam as i64 * symbols]);
-        if step == 0 {
-            // All beams are equal: only the first counts.
-            scores = scores.narrow(1, 0, symbols);
-        }
-        let (values, indices) = scores.topk(candidates, 1, true, true); // [B, candidates]
-        let values = Vec::<f32>::try_from(values.contiguous().view([-1]))?;
-        let indices = Vec::<i64>::try_from(indices.contiguous().view([-1]))?;
+        let search = Continuations {
+            sums: &sums,
+            beam,
+            first_row_only: step == 0,
+            wanted: candidates as usize,
+            forbidden: if step < config.min_length { &[PAD as usize, EOS as usize] } else { &[PAD as usize] },
+            forced: (step >= longest).then_some(EOS as usize),
+        };
+        let (values, indices) = best_continuations(&logits.to_device(Device::Cpu), &search); // [B · candidates]
 
         let mut kept_rows = Vec::new();
         let mut kept_sentences = Vec::new();
@@ -162,6 +151,15 @@ pub fn beam_search(
                 }
             }
             if sentence.finished.len() >= beam || step >= longest || live.is_empty() {
+                if sentence.finished.is_empty() {
+                    // Only probabilities that are not numbers end none.
+                    return Err(Error::content(
+                        "the model's probabilities",
+                        "numbers",
+                        "NaN",
+                        "the checkpoint is damaged or its training diverged: use another one",
+                    ));
+                }
                 sentence.finished.sort_by(|a, b| b.score.total_cmp(&a.score));
                 results[sentence.index] = sentence.finished;
                 continue;
@@ -187,8 +185,7 @@ pub fn beam_search(
         let all_stay = kept_sentences.len() * beam == rows;
         let identity = all_stay && kept_rows.iter().enumerate().all(|(i, &row)| row == i as i64);
         if !identity {
-            let sentences = (!all_stay).then(|| Tensor::from_slice(&kept_sentences).to_device(device));
-            state.reorder(&Tensor::from_slice(&kept_rows).to_device(device), sentences.as_ref());
+            decoder.reorder(&kept_rows, (!all_stay).then_some(kept_sentences.as_slice()));
         }
     }
     Ok(results)

@@ -3,5 +3,5 @@
 mod beam;
 mod translate;
 
-pub use beam::{Hypothesis, SearchConfig, beam_search};
+pub use beam::{GREATEST_BEAM, Hypothesis, SearchConfig, beam_search};
 pub use translate::{BatchSearch, translate_all};

@@ -1,12 +1,14 @@
-//! Many sentences: batches of equal length, results in input order.
+//! Many sentences: batches of equal length, several at a time, results in input order.
 
-use tch::{Kind, Tensor, no_grad};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use tch::{Device, Kind, Tensor, no_grad};
 
 use super::beam::{Hypothesis, SearchConfig, beam_search};
 use crate::data::PAD;
 use crate::error::Result;
-use crate::model::Transformer;
-use crate::task::Task;
+use crate::model::{Transformer, Weights};
 
 /// How many sentences are translated.
 #[derive(Debug, Clone)]
@@ -19,11 +21,27 @@ pub struct BatchSearch {
     pub compute: Kind,
 }
 
+/// What all workers read.
+struct Shared<'a> {
+    model: &'a Transformer,
+    weights: &'a Weights,
+    device: Device,
+}
+
+// SAFETY: tensors are only read, which libtorch allows from several threads; tch's handles are pointers whose counts
+// are atomic.
+unsafe impl Sync for Shared<'_> {}
+
 /// Translate sentences (source ids, each ending with `</s>`) in batches, longest first, where `theta` is; `progress`
-/// is told how many are done. Results are in input order, best hypothesis first.
+/// is told how many are done. Results are in input order, best hypothesis first, and the same for every number of
+/// workers.
+///
+/// On a processor a batch gets one thread and as many batches are translated at a time as there are threads: the
+/// steps of a search are small, and threads that share one wait for each other half of the time.
 ///
 /// # Errors
-/// [`crate::Error::Content`] for a sentence that is longer than the model's positions.
+/// [`crate::Error::Content`] for a sentence that is longer than the model's positions, and for probabilities that are
+/// not numbers.
 pub fn translate_all(
     model: &Transformer,
     theta: &Tensor,
@@ -41,29 +59,81 @@ pub fn translate_all(
             ));
         }
     }
-    no_grad(|| {
-        let views = model.layout().views(&theta.to_kind(options.compute));
-        let mut order: Vec<usize> = (0..sentences.len()).collect();
-        order.sort_by_key(|&i| std::cmp::Reverse(sentences[i].len()));
-        let mut results = vec![Vec::new(); sentences.len()];
-        let mut start = 0;
-        while start < order.len() {
-            let width = sentences[order[start]].len();
-            let rows = (options.max_tokens / width.max(1)).max(1).min(order.len() - start);
-            let part = &order[start..start + rows];
-            let mut source = Vec::with_capacity(rows * width);
-            for &i in part {
-                source.extend(std::iter::repeat_n(PAD, width - sentences[i].len()));
-                source.extend_from_slice(&sentences[i]);
-            }
-            for (&i, hypotheses) in
-                part.iter().zip(beam_search(model, &views, &source, width, &options.search, theta.device())?)
-            {
-                results[i] = hypotheses;
-            }
-            start += rows;
-            progress(start);
+    let weights = no_grad(|| model.weights(theta, options.compute));
+    let shared = Shared { model, weights: &weights, device: theta.device() };
+    let batches = batches(sentences, options.max_tokens);
+    let mut results = vec![Vec::new(); sentences.len()];
+    let mut done = 0;
+    let mut take = |batch: &[usize], found: Vec<Vec<Hypothesis>>| {
+        for (&i, hypotheses) in batch.iter().zip(found) {
+            results[i] = hypotheses;
         }
-        Ok(results)
+        done += batch.len();
+        progress(done);
+    };
+    let threads = tch::get_num_threads();
+    let workers = if shared.device == Device::Cpu { (threads.max(1) as usize).min(batches.len()) } else { 1 };
+    if workers <= 1 {
+        for batch in &batches {
+            take(batch, translate_batch(&shared, sentences, batch, &options.search)?);
+        }
+        return Ok(results);
+    }
+    let next = AtomicUsize::new(0);
+    let outcome = std::thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..workers {
+            let (sender, shared, next, batches) = (sender.clone(), &shared, &next, &batches);
+            scope.spawn(move || {
+                tch::set_num_threads(1);
+                while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let found = translate_batch(shared, sentences, batch, &options.search);
+                    if sender.send((batch, found)).is_err() {
+                        return; // Another batch has failed.
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (batch, found) in receiver {
+            take(batch, found?);
+        }
+        Ok(())
+    });
+    // Some of libtorch's libraries keep one number for all threads.
+    tch::set_num_threads(threads);
+    outcome.map(|()| results)
+}
+
+/// The indices of sentences in batches, longest first.
+fn batches(sentences: &[Vec<i64>], max_tokens: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..sentences.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(sentences[i].len()));
+    let mut batches = Vec::new();
+    let mut rest = order.as_slice();
+    while let Some(&first) = rest.first() {
+        let rows = (max_tokens / sentences[first].len().max(1)).max(1).min(rest.len());
+        let (batch, others) = rest.split_at(rows);
+        batches.push(batch.to_vec());
+        rest = others;
+    }
+    batches
+}
+
+fn translate_batch(
+    shared: &Shared,
+    sentences: &[Vec<i64>],
+    batch: &[usize],
+    search: &SearchConfig,
+) -> Result<Vec<Vec<Hypothesis>>> {
+    let width = batch.first().map_or(0, |&i| sentences[i].len());
+    let mut source = Vec::with_capacity(batch.len() * width);
+    for &i in batch {
+        source.extend(std::iter::repeat_n(PAD, width - sentences[i].len()));
+        source.extend_from_slice(&sentences[i]);
+    }
+    no_grad(|| {
+        let mut decoder = shared.model.start_search(shared.weights, &source, width, shared.device);
+        beam_search(shared.model, decoder.as_mut(), batch.len(), width, search)
     })
 }

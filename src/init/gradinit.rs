@@ -161,41 +161,34 @@ pub fn gradinit<T: Task>(
     let mut constrained = false;
     for iteration in 0..config.iterations {
         let (s, s_tilde) = draw(iteration)?;
-        let m = Tensor::from_slice(&scales).to_kind(Kind::Float).to_device(theta0.device()).set_requires_grad(true);
+        let m = Tensor::from_slice(&scales).to_kind(Kind::Float).to_device(theta0.device());
         let theta = rescale(layout, theta0, &m);
         // Lines 5 and 6. Only a constraint step differentiates the gradient again, so its graph, which costs more
         // than the gradient, is made at once where the last step was one and else when the norm asks for it.
-        let gradient = |twice: bool| {
-            let loss = task.loss(&theta, &s, Mode::initialise()).mean();
-            let g = Tensor::run_backward(&[&loss], &[&theta], twice, twice).remove(0);
-            let norm = match config.optimizer {
-                Target::Adam => g.abs().sum(Kind::Float),
-                Target::Sgd => g.norm(),
-            };
-            (loss, g, norm)
+        let mut constraint = constrained.then(|| Constraint::new(task, theta0, &m, &s, config.optimizer));
+        let (loss, g) = match &constraint {
+            Some(constraint) => (constraint.loss, constraint.gradient.detach()),
+            None => mean_gradient(task, &theta, &s),
         };
-        let (mut loss, mut g, mut norm) = gradient(constrained);
-        let gradient_norm = norm.double_value(&[]);
-        if gradient_norm > config.gamma && !constrained {
-            (loss, g, norm) = gradient(true);
-        }
-        constrained = gradient_norm > config.gamma;
-        let loss = loss.double_value(&[]);
+        let gradient_norm = norm(config.optimizer, &g).double_value(&[]);
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(Error::NonFinite {
                 what: format!("GradInit: loss {loss}, gradient norm {gradient_norm}"),
                 update: iteration + 1,
-                block: layout.first_non_finite(&g.detach()).map_or("none".into(), |block| block.name.clone()),
+                block: layout.first_non_finite(&g).map_or("none".into(), |block| block.name.clone()),
                 sentences: "those of this iteration".into(),
                 next: "lower gradinit.tau or gradinit.gamma".into(),
             });
         }
-        let (branch, d_scales, loss_after_step) = if constrained {
+        constrained = gradient_norm > config.gamma;
+        let (branch, scale_gradients, loss_after_step) = if constrained {
             // Line 8: through the gradient, second order.
-            (Branch::Constraint, Tensor::run_backward(&[&norm], &[&m], false, false), None)
+            let graph = constraint.take().unwrap_or_else(|| Constraint::new(task, theta0, &m, &s, config.optimizer));
+            (Branch::Constraint, graph.scale_gradients()?, None)
         } else {
-            // Lines 10-12: the step is a constant (section 3.4).
-            let g = g.detach();
+            drop(constraint);
+            // Lines 10-12: the step is a constant (section 3.4), so that the loss after it depends on a scale through
+            // θ0's block alone.
             let direction = match config.optimizer {
                 Target::Adam => g.sign(),
                 Target::Sgd if config.direction_times_gamma && config.gamma.is_finite() => {
@@ -204,17 +197,15 @@ pub fn gradinit<T: Task>(
                 Target::Sgd => g / gradient_norm,
             };
             let stepped = &theta - direction * config.eta;
-            let mode = Mode::initialise();
-            let after = match config.untied_look_ahead {
-                true => task.loss_with_untied_reader(&stepped, &theta, &s_tilde, mode),
-                false => task.loss(&stepped, &s_tilde, mode),
-            }
-            .mean();
-            let value = after.double_value(&[]);
-            let objective = if config.objective_over_eta { after / config.eta } else { after };
-            (Branch::Objective, Tensor::run_backward(&[&objective], &[&m], false, false), Some(value))
+            let (value, after) = match config.untied_look_ahead {
+                true => untied_gradient(task, &stepped, &theta, &s_tilde),
+                false => mean_gradient(task, &stepped, &s_tilde),
+            };
+            let over = if config.objective_over_eta { config.eta } else { 1.0 };
+            let products = layout.split(&(after * theta0));
+            let gradients = products.iter().map(|block| block.sum(Kind::Double).double_value(&[]) / over).collect();
+            (Branch::Objective, gradients, Some(value))
         };
-        let scale_gradients = Vec::<f64>::try_from(d_scales[0].to_kind(Kind::Double))?;
         let skipped: Vec<bool> = norms
             .iter()
             .zip(&scales)
@@ -239,6 +230,55 @@ pub fn gradinit<T: Task>(
         })?;
     }
     Ok(scales)
+}
+
+/// The norm of a gradient that the optimiser's step is bounded by, a differentiable scalar.
+fn norm(optimizer: Target, gradient: &Tensor) -> Tensor {
+    match optimizer {
+        Target::Adam => gradient.abs().sum(Kind::Float),
+        Target::Sgd => gradient.norm(),
+    }
+}
+
+/// The mean loss of `batch` at `theta` and its gradient.
+fn mean_gradient<T: Task>(task: &T, theta: &Tensor, batch: &T::Batch) -> (f64, Tensor) {
+    let (loss, gradient) = task.gradient(theta, batch, Mode::evaluate(Kind::Float));
+    (loss.mean().double_value(&[]), gradient / loss.count as f64)
+}
+
+/// The same where a tied block's second reader still sees `before`; the gradient is that of both, because both move
+/// with the scales.
+fn untied_gradient<T: Task>(task: &T, stepped: &Tensor, before: &Tensor, batch: &T::Batch) -> (f64, Tensor) {
+    let [stepped, before] = [stepped, before].map(|theta| theta.detach().set_requires_grad(true));
+    let loss = task.loss_with_untied_reader(&stepped, &before, batch, Mode::initialise()).mean();
+    let total = &loss + 0.0 * (stepped.sum(Kind::Float) + before.sum(Kind::Float)); // Both are read.
+    let gradients = Tensor::run_backward(&[&total], &[&stepped, &before], false, false);
+    (loss.double_value(&[]), &gradients[0] + &gradients[1])
+}
+
+/// A constraint step's graph: the gradient on S as a function of the scales.
+struct Constraint {
+    loss: f64,
+    m: Tensor,
+    gradient: Tensor,
+    norm: Tensor,
+}
+
+impl Constraint {
+    fn new<T: Task>(task: &T, theta0: &Tensor, m: &Tensor, batch: &T::Batch, optimizer: Target) -> Constraint {
+        let m = m.detach().set_requires_grad(true);
+        let theta = rescale(task.layout(), theta0, &m);
+        let loss = task.loss(&theta, batch, Mode::initialise()).mean();
+        let gradient = Tensor::run_backward(&[&loss], &[&theta], true, true).remove(0);
+        let norm = norm(optimizer, &gradient);
+        Constraint { loss: loss.double_value(&[]), m, gradient, norm }
+    }
+
+    /// Of the norm, with respect to the scales.
+    fn scale_gradients(self) -> Result<Vec<f64>> {
+        let gradients = Tensor::run_backward(&[&self.norm], &[&self.m], false, false);
+        Ok(Vec::<f64>::try_from(gradients[0].to_kind(Kind::Double))?)
+    }
 }
 
 /// The Adam that moves the scales, in double precision: there are only as many as blocks.

@@ -9,10 +9,10 @@ use crate::params::{BlockKind, Layout, View, Views};
 /// over the encoder reads the query `[d, d]` alone and key and value as one matrix `[2d, d]`.
 #[derive(Debug, Clone)]
 pub struct Attention {
-    query: Option<(View, View)>,
-    joined: (View, View),
-    out: (View, View),
-    heads: i64,
+    pub(super) query: Option<(View, View)>,
+    pub(super) joined: (View, View),
+    pub(super) out: (View, View),
+    pub(super) heads: i64,
     d: i64,
 }
 
@@ -69,7 +69,7 @@ impl Attention {
         query: &Tensor,
         memory: &KeysValues,
         mask: Option<&Tensor>,
-        dropout: (Dropout, f64),
+        dropout: (&Dropout, f64),
     ) -> Tensor {
         let mut scores = query.matmul(&memory.keys.transpose(-2, -1)); // [B, heads, T, S]
         if let Some(mask) = mask {

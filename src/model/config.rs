@@ -60,17 +60,19 @@ impl Default for ModelConfig {
 impl ModelConfig {
     /// Refuse sizes that make no network.
     pub fn check(&self) -> Result<()> {
-        let positive = [
-            ("embed_dim", self.embed_dim),
-            ("ffn_dim", self.ffn_dim),
-            ("attention_heads", self.attention_heads),
-            ("encoder_layers", self.encoder_layers),
-            ("decoder_layers", self.decoder_layers),
-            ("max_positions", self.max_positions),
+        let ranges = [
+            ("embed_dim", self.embed_dim, 1..=1 << 20),
+            ("ffn_dim", self.ffn_dim, 1..=1 << 20),
+            ("attention_heads", self.attention_heads, 1..=1 << 20),
+            ("encoder_layers", self.encoder_layers, 1..=1024),
+            ("decoder_layers", self.decoder_layers, 1..=1024),
+            // A word and `</s>`.
+            ("max_positions", self.max_positions, 2..=1 << 20),
         ];
-        for (key, value) in positive {
-            if !(1..=1 << 20).contains(&value) {
-                return Err(Error::usage(format!("model.{key} has to be from 1 to 1048576, found {value}"), ""));
+        for (key, value, range) in ranges {
+            if !range.contains(&value) {
+                let (least, most) = range.into_inner();
+                return Err(Error::usage(format!("model.{key} has to be from {least} to {most}, found {value}"), ""));
             }
         }
         if self.embed_dim % self.attention_heads != 0 || self.embed_dim % 2 != 0 || self.embed_dim < 4 {

@@ -1,40 +1,50 @@
 //! Small layers: dropout from cheap bits, layer normalisation, sinusoidal positions.
 
+use std::cell::Cell;
+
 use tch::{Device, Kind, Tensor};
 
-/// fairseq's epsilon of layer normalisation.
-const LAYER_NORM_EPS: f64 = 1e-5;
+use crate::kernels::{LAYER_NORM_EPSILON, Mask};
 
-/// Whether dropout is drawn in a forward pass.
-///
-/// Eight masks come from one 64-bit word of libtorch's generator, so the probability is a multiple of 1/256: the rate
-/// is rounded to the nearest one and the kept activations are divided by the exact probability of keeping them.
-/// (A Bernoulli draw an element costs more than the matrix products of a small Transformer.)
-#[derive(Debug, Clone, Copy)]
+/// The dropout of one pass through a network: every application is a site with a mask of its own, a function of the
+/// seed and the site's number. (A Bernoulli draw an element costs more than the matrix products of a small
+/// Transformer: see [`Mask`].)
+#[derive(Debug)]
 pub struct Dropout {
-    /// False: the identity.
-    pub active: bool,
+    seed: Option<u64>,
+    sites: Cell<u64>,
 }
 
 impl Dropout {
-    /// Drop elements of `x` (any shape) with probability `rate`.
-    pub fn apply(self, x: &Tensor, rate: f64) -> Tensor {
-        let dropped = (rate * 256.0).round() as i64;
-        if !self.active || dropped == 0 {
-            return x.shallow_clone();
-        }
-        let keep = 1.0 - dropped.min(255) as f64 / 256.0;
-        let numel = x.numel() as i64;
-        let words = Tensor::empty([(numel + 7) / 8], (Kind::Int64, x.device())).random_from_(i64::MIN, None::<i64>);
-        let bytes = words.view_dtype(Kind::Uint8).narrow(0, 0, numel); // [numel]
-        let mask = bytes.ge(dropped.min(255)).to_kind(x.kind()).view(x.size().as_slice()) * (1.0 / keep);
-        x * mask
+    /// The identity.
+    pub fn off() -> Dropout {
+        Dropout::seeded(None)
+    }
+
+    /// Dropout with this seed; none: the identity.
+    pub fn seeded(seed: Option<u64>) -> Dropout {
+        Dropout { seed, sites: Cell::new(0) }
+    }
+
+    /// The mask of the next site.
+    pub fn next_mask(&self, rate: f64) -> Option<Mask> {
+        let site = self.sites.replace(self.sites.get() + 1);
+        Mask::new(self.seed?, site, rate)
+    }
+
+    /// Drop elements of `x` (any shape; rows along the last dimension) with probability `rate`.
+    pub fn apply(&self, x: &Tensor, rate: f64) -> Tensor {
+        let Some(mask) = self.next_mask(rate) else { return x.shallow_clone() };
+        let size = x.size();
+        let width = size.last().copied().unwrap_or(1).max(1);
+        let rows = x.numel() as i64 / width;
+        x * mask.tensor(rows as usize, width as usize, x.kind(), x.device()).view(size.as_slice())
     }
 }
 
 /// Layer normalisation over the last dimension (biased variance).
 pub fn layer_norm(x: &Tensor, scale: &Tensor, bias: &Tensor) -> Tensor {
-    x.layer_norm([scale.size()[0]], Some(scale), Some(bias), LAYER_NORM_EPS, false)
+    x.layer_norm([scale.size()[0]], Some(scale), Some(bias), LAYER_NORM_EPSILON, false)
 }
 
 /// The table of sinusoidal positions of tensor2tensor and fairseq, `[rows, d]`, fp32: sines first, then cosines,

@@ -2,12 +2,17 @@
 
 mod attention;
 mod config;
+mod decoding_pass;
+mod forward_pass;
 mod layers;
 mod loss;
+mod packed;
+mod training_pass;
 mod transformer;
 
 pub use attention::{Attention, KeysValues};
 pub use config::ModelConfig;
+pub use decoding_pass::StepDecoder;
 pub use layers::{Dropout, sinusoidal_positions};
 pub use loss::label_smoothed_cross_entropy;
-pub use transformer::{DecoderState, Encoded, Transformer, TranslationBatch};
+pub use transformer::{DecoderState, Encoded, Transformer, TranslationBatch, Weights};

@@ -4,12 +4,16 @@ use tch::{Device, Kind, Tensor};
 
 use super::attention::{Attention, KeysValues};
 use super::config::ModelConfig;
+use super::decoding_pass::{PackedDecoder, PlainDecoder, StepDecoder};
 use super::layers::{Dropout, layer_norm, sinusoidal_positions};
 use super::loss::label_smoothed_cross_entropy;
+use super::packed::{PackedBatch, Sentences};
+use super::training_pass::gradient;
 use crate::data::{Batch, PAD};
 use crate::error::{Error, Result};
+use crate::machine;
 use crate::params::{BlockKind, Layout, View, Views};
-use crate::task::{Loss, Mode, Task};
+use crate::task::{Loss, Mode, Task, gradient_by_graph};
 
 /// A batch as tensors.
 pub struct TranslationBatch {
@@ -20,9 +24,10 @@ pub struct TranslationBatch {
     /// Flat indices of the target ids that are not padding, and those ids.
     target_rows: Tensor,
     target: Tensor,
-    tokens: i64,
     /// Source positions that are padding, `[B, S]`; none where nothing is.
     source_padding: Option<Tensor>,
+    /// The same without padding.
+    pub(super) packed: PackedBatch,
     /// The dataset indices of the rows.
     pub ids: Vec<usize>,
 }
@@ -32,7 +37,7 @@ impl TranslationBatch {
     pub fn new(batch: &Batch, device: Device) -> TranslationBatch {
         let (n, s, t) = (batch.n as i64, batch.s as i64, batch.t as i64);
         let rows: Vec<i64> = (0..batch.target.len() as i64).filter(|&i| batch.target[i as usize] != PAD).collect();
-        let target: Vec<i64> = batch.target.iter().copied().filter(|&id| id != PAD).collect();
+        let packed = PackedBatch::new(batch);
         let source = Tensor::from_slice(&batch.source).view([n, s]).to_device(device);
         let padded = batch.source.contains(&PAD);
         TranslationBatch {
@@ -43,15 +48,15 @@ impl TranslationBatch {
             previous_output_positions: Tensor::from_slice(&positions(&batch.previous_output, batch.t))
                 .to_device(device),
             target_rows: Tensor::from_slice(&rows).to_device(device),
-            tokens: target.len() as i64,
-            target: Tensor::from_slice(&target).to_device(device),
+            target: Tensor::from_slice(&packed.target).to_device(device),
+            packed,
             ids: batch.ids.clone(),
         }
     }
 
     /// Target tokens that are not padding.
     pub fn tokens(&self) -> i64 {
-        self.tokens
+        self.packed.target.len() as i64
     }
 }
 
@@ -72,48 +77,59 @@ fn positions(ids: &[i64], width: usize) -> Vec<i64> {
     rows
 }
 
-struct Norm {
-    scale: View,
-    bias: View,
+pub(super) struct Norm {
+    pub(super) scale: View,
+    pub(super) bias: View,
 }
 
-struct SubLayer<Body> {
-    body: Body,
-    norm: Norm,
-    w_skip: Option<View>,
+pub(super) struct SubLayer<Body> {
+    pub(super) body: Body,
+    pub(super) norm: Norm,
+    pub(super) w_skip: Option<View>,
 }
 
-struct FeedForward {
-    fc1: (View, View),
-    fc2: (View, View),
+pub(super) struct FeedForward {
+    pub(super) fc1: (View, View),
+    pub(super) fc2: (View, View),
 }
 
-struct EncoderLayer {
-    self_attention: SubLayer<Attention>,
-    ffn: SubLayer<FeedForward>,
+pub(super) struct EncoderLayer {
+    pub(super) self_attention: SubLayer<Attention>,
+    pub(super) ffn: SubLayer<FeedForward>,
 }
 
-struct DecoderLayer {
-    self_attention: SubLayer<Attention>,
-    encoder_attention: SubLayer<Attention>,
-    ffn: SubLayer<FeedForward>,
+pub(super) struct DecoderLayer {
+    pub(super) self_attention: SubLayer<Attention>,
+    pub(super) encoder_attention: SubLayer<Attention>,
+    pub(super) ffn: SubLayer<FeedForward>,
 }
 
 /// An encoder-decoder Transformer: where its blocks lie in θ, and the functions of θ that it computes.
 pub struct Transformer {
-    config: ModelConfig,
+    pub(super) config: ModelConfig,
     layout: Layout,
-    source_embedding: View,
-    target_embedding: View,
-    output_projection: View,
-    encoder: Vec<EncoderLayer>,
-    decoder: Vec<DecoderLayer>,
-    final_norms: Option<(Norm, Norm)>,
-    positions: Tensor,
+    pub(super) source_embedding: View,
+    pub(super) target_embedding: View,
+    pub(super) output_projection: View,
+    pub(super) encoder: Vec<EncoderLayer>,
+    pub(super) decoder: Vec<DecoderLayer>,
+    /// Pre-LN: the normalisation of the last layer's output.
+    pub(super) encoder_norm: Option<Norm>,
+    /// The same.
+    pub(super) decoder_norm: Option<Norm>,
+    pub(super) positions: Tensor,
     source_symbols: i64,
     target_symbols: i64,
     /// ε of the label-smoothed loss.
     pub label_smoothing: f64,
+}
+
+/// θ for a pass without a graph.
+pub struct Weights {
+    /// In the precision of the activations.
+    pub views: Views,
+    /// In fp32, for what is not a matrix.
+    pub vectors: Views,
 }
 
 /// The encoder's output.
@@ -142,7 +158,8 @@ impl Transformer {
     /// Lay out a Transformer for dictionaries of these sizes (special symbols included).
     ///
     /// # Errors
-    /// [`Error::Usage`] for sizes that make no network, and for `share_all_embeddings` with dictionaries of two sizes.
+    /// [`Error::Usage`] for sizes that make no network or one that the memory does not hold, and for
+    /// `share_all_embeddings` with dictionaries of two sizes.
     pub fn new(
         config: &ModelConfig,
         source_symbols: i64,
@@ -204,6 +221,7 @@ impl Transformer {
             });
         }
         let decoder_norm = config.pre_norm.then(|| norm(&mut layout, "decoder.layer_norm", d));
+        check_memory(config, layout.total())?;
         Ok(Transformer {
             config: config.clone(),
             layout,
@@ -212,7 +230,8 @@ impl Transformer {
             output_projection,
             encoder,
             decoder,
-            final_norms: encoder_norm.zip(decoder_norm),
+            encoder_norm,
+            decoder_norm,
             // Row 1 is padding and the first position reads row 2.
             positions: sinusoidal_positions(config.max_positions + 2, d),
             source_symbols,
@@ -241,8 +260,13 @@ impl Transformer {
         if theta.kind() == compute { self.layout.views(theta) } else { self.layout.views(&theta.to_kind(compute)) }
     }
 
+    /// θ as the passes without a graph read it.
+    pub fn weights(&self, theta: &Tensor, compute: Kind) -> Weights {
+        Weights { views: self.views(theta, compute), vectors: self.layout.views(theta) }
+    }
+
     /// Run the encoder over `source` `[B, S]` (left-padded).
-    pub fn encode(&self, views: &Views, batch: &TranslationBatch, dropout: Dropout) -> Encoded {
+    pub fn encode(&self, views: &Views, batch: &TranslationBatch, dropout: &Dropout) -> Encoded {
         let padding = batch.source_padding.as_ref();
         self.encode_ids(views, &batch.source, &batch.source_positions, padding, dropout)
     }
@@ -252,7 +276,7 @@ impl Transformer {
         let ids = Tensor::from_slice(source).view([-1, width as i64]).to_device(device);
         let rows = Tensor::from_slice(&positions(source, width)).to_device(device);
         let padding = source.contains(&PAD).then(|| ids.eq(PAD));
-        self.encode_ids(views, &ids, &rows, padding.as_ref(), Dropout { active: false })
+        self.encode_ids(views, &ids, &rows, padding.as_ref(), &Dropout::off())
     }
 
     fn encode_ids(
@@ -261,7 +285,7 @@ impl Transformer {
         ids: &Tensor,
         rows: &Tensor,
         padding: Option<&Tensor>,
-        dropout: Dropout,
+        dropout: &Dropout,
     ) -> Encoded {
         let (b, s) = (ids.size()[0], ids.size()[1]);
         let mut x = self.embed(&views[self.source_embedding], ids, rows, dropout); // [B·S, d]
@@ -280,14 +304,14 @@ impl Transformer {
             });
             x = self.residual(views, &layer.ffn, x, dropout, |ffn, x| self.feed_forward(views, ffn, x, dropout));
         }
-        if let Some((norm, _)) = &self.final_norms {
+        if let Some(norm) = &self.encoder_norm {
             x = layer_norm(&x, &views[norm.scale], &views[norm.bias]);
         }
         Encoded { output: x, b, s, mask }
     }
 
     /// Run the decoder over whole target sentences; the result is the last layer's output, `[B·T, d]`.
-    pub fn decode(&self, views: &Views, batch: &TranslationBatch, encoded: &Encoded, dropout: Dropout) -> Tensor {
+    pub fn decode(&self, views: &Views, batch: &TranslationBatch, encoded: &Encoded, dropout: &Dropout) -> Tensor {
         let (b, t) = (batch.previous_output.size()[0], batch.previous_output.size()[1]);
         let mut x = self.embed(
             &views[self.target_embedding],
@@ -314,8 +338,8 @@ impl Transformer {
             });
             x = self.residual(views, &layer.ffn, x, dropout, |ffn, x| self.feed_forward(views, ffn, x, dropout));
         }
-        match &self.final_norms {
-            Some((_, norm)) => layer_norm(&x, &views[norm.scale], &views[norm.bias]),
+        match &self.decoder_norm {
+            Some(norm) => layer_norm(&x, &views[norm.scale], &views[norm.bias]),
             None => x,
         }
     }
@@ -323,6 +347,34 @@ impl Transformer {
     /// Hidden states `[N, d]` to logits `[N, V]`.
     pub fn logits(&self, views: &Views, hidden: &Tensor) -> Tensor {
         hidden.matmul(&views[self.output_projection].tr())
+    }
+
+    /// Encode `source` (rows of `width` ids, left-padded) for a search; on a processor without padding.
+    pub fn start_search<'a>(
+        &'a self,
+        weights: &'a Weights,
+        source: &[i64],
+        width: usize,
+        device: Device,
+    ) -> Box<dyn StepDecoder + 'a> {
+        if device == Device::Cpu {
+            let source = Sentences::new(source, width, |at| source[at] != PAD);
+            return Box::new(PackedDecoder::new(self, weights, source));
+        }
+        self.start_plain_search(weights, source, width, device)
+    }
+
+    /// The same in libtorch's operations on any device.
+    pub fn start_plain_search<'a>(
+        &'a self,
+        weights: &'a Weights,
+        source: &[i64],
+        width: usize,
+        device: Device,
+    ) -> Box<dyn StepDecoder + 'a> {
+        let encoded = self.encode_sentences(&weights.views, source, width, device);
+        let state = self.start_decoding(&weights.views, &encoded);
+        Box::new(PlainDecoder { model: self, weights, state })
     }
 
     /// What the decoder needs to start a search.
@@ -343,7 +395,7 @@ impl Transformer {
     pub fn decode_step(&self, views: &Views, state: &mut DecoderState, ids: &Tensor, beam: i64) -> Tensor {
         let rows = ids.size()[0];
         let b = rows / beam.max(1);
-        let none = Dropout { active: false };
+        let none = &Dropout::off();
         let position = Tensor::full([rows], PAD + 1 + state.step, (Kind::Int64, ids.device()));
         let mut x = self.embed(&views[self.target_embedding], &ids.view([rows, 1]), &position, none); // [rows, d]
         for (i, layer) in self.decoder.iter().enumerate() {
@@ -365,14 +417,14 @@ impl Transformer {
             });
             x = self.residual(views, &layer.ffn, x, none, |ffn, x| self.feed_forward(views, ffn, x, none));
         }
-        if let Some((_, norm)) = &self.final_norms {
+        if let Some(norm) = &self.decoder_norm {
             x = layer_norm(&x, &views[norm.scale], &views[norm.bias]);
         }
         state.step += 1;
         self.logits(views, &x)
     }
 
-    fn embed(&self, table: &Tensor, ids: &Tensor, rows: &Tensor, dropout: Dropout) -> Tensor {
+    fn embed(&self, table: &Tensor, ids: &Tensor, rows: &Tensor, dropout: &Dropout) -> Tensor {
         let d = self.config.embed_dim;
         let positions = self.positions.to_device(table.device()).index_select(0, rows).to_kind(table.kind());
         let x = Tensor::embedding(table, &ids.view([-1]), -1, false, false) * (d as f64).sqrt() + positions; // [N, d]
@@ -385,7 +437,7 @@ impl Transformer {
         views: &Views,
         layer: &SubLayer<Body>,
         x: Tensor,
-        dropout: Dropout,
+        dropout: &Dropout,
         branch: impl FnOnce(&Body, &Tensor) -> Tensor,
     ) -> Tensor {
         let (scale, bias) = (&views[layer.norm.scale], &views[layer.norm.bias]);
@@ -402,20 +454,20 @@ impl Transformer {
         if self.config.pre_norm { sum } else { layer_norm(&sum, scale, bias) }
     }
 
-    fn feed_forward(&self, views: &Views, ffn: &FeedForward, x: &Tensor, dropout: Dropout) -> Tensor {
+    fn feed_forward(&self, views: &Views, ffn: &FeedForward, x: &Tensor, dropout: &Dropout) -> Tensor {
         let hidden = x.linear(&views[ffn.fc1.0], Some(&views[ffn.fc1.1])).relu(); // [N, ffn]
         let hidden = dropout.apply(&hidden, self.config.relu_dropout);
         hidden.linear(&views[ffn.fc2.0], Some(&views[ffn.fc2.1]))
     }
 
     fn loss_with_projection(&self, views: &Views, projection: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
-        let dropout = Dropout { active: mode.dropout };
+        let dropout = &Dropout::seeded(mode.dropout);
         let encoded = self.encode(views, batch, dropout);
         let hidden = self.decode(views, batch, &encoded, dropout);
         let hidden = hidden.index_select(0, &batch.target_rows); // [tokens, d]
         let (sum, nll) =
             label_smoothed_cross_entropy(&hidden, projection, &batch.target, self.label_smoothing, mode.second_order);
-        Loss { sum, nll, count: batch.tokens }
+        Loss { sum, nll, count: batch.tokens() }
     }
 }
 
@@ -448,6 +500,13 @@ impl Task for Transformer {
         self.loss_with_projection(&views, &views[self.output_projection], batch, mode)
     }
 
+    fn gradient(&self, theta: &Tensor, batch: &TranslationBatch, mode: Mode) -> (Loss, Tensor) {
+        if theta.device() == Device::Cpu && !mode.second_order {
+            return gradient(self, theta, batch, mode);
+        }
+        gradient_by_graph(self, theta, batch, mode)
+    }
+
     fn loss_with_untied_reader(&self, theta: &Tensor, before: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
         let views = self.views(theta, mode.compute);
         let old = self.views(before, mode.compute);
@@ -455,6 +514,26 @@ impl Task for Transformer {
         let projection = if tied { &old[self.output_projection] } else { &views[self.output_projection] };
         self.loss_with_projection(&views, projection, batch, mode)
     }
+}
+
+/// Refuse a network that is larger than the memory; libtorch would end the program.
+fn check_memory(config: &ModelConfig, parameters: i64) -> Result<()> {
+    let table = (config.max_positions + 2).saturating_mul(config.embed_dim);
+    // While the table of positions is made, it is there three times.
+    let needed = parameters.saturating_add(table.saturating_mul(3)).saturating_mul(4);
+    let Some(available) = machine::available_memory().filter(|&available| needed as u64 > available) else {
+        return Ok(());
+    };
+    let gib = |bytes: f64| bytes / f64::from(1 << 30);
+    Err(Error::usage(
+        format!(
+            "a model of {parameters} parameters and {} positions needs {:.1} GiB of memory, found {:.1} GiB free",
+            config.max_positions,
+            gib(needed as f64),
+            gib(available as f64)
+        ),
+        "lower model.embed_dim, model.ffn_dim, the numbers of layers or model.max_positions",
+    ))
 }
 
 fn norm(layout: &mut Layout, name: &str, d: i64) -> Norm {

@@ -1,8 +1,9 @@
 //! Adam as fairseq writes it: ε is added to the uncorrected root, weight decay is decoupled.
 
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use super::{Optimizer, OptimizerConfig};
+use crate::kernels::{AdamStep, adam};
 
 /// Adam (Kingma & Ba, 2015), matching `fairseq.optim.adam.Adam`.
 pub struct Adam {
@@ -34,6 +35,17 @@ impl Optimizer for Adam {
     fn step(&mut self, theta: &mut Tensor, gradient: &Tensor, learning_rate: f64) {
         self.updates += 1;
         let s = self.updates as i32;
+        let size = learning_rate * (1.0 - self.beta2.powi(s)).sqrt() / (1.0 - self.beta1.powi(s));
+        if theta.device() == Device::Cpu {
+            let step = AdamStep {
+                beta1: self.beta1 as f32,
+                beta2: self.beta2 as f32,
+                epsilon: self.epsilon as f32,
+                keep: (1.0 - self.weight_decay * learning_rate) as f32,
+                size: size as f32,
+            };
+            return adam(step, theta, gradient, &mut self.m, &mut self.v);
+        }
         no_grad(|| {
             if self.weight_decay != 0.0 {
                 *theta *= 1.0 - self.weight_decay * learning_rate;
@@ -41,7 +53,6 @@ impl Optimizer for Adam {
             let _ = self.m.lerp_(gradient, 1.0 - self.beta1);
             self.v *= self.beta2;
             self.v += gradient.square() * (1.0 - self.beta2);
-            let size = learning_rate * (1.0 - self.beta2.powi(s)).sqrt() / (1.0 - self.beta1.powi(s));
             let mut root = self.v.sqrt();
             root += self.epsilon;
             let _ = theta.g_sub_(&(&self.m / root * size));

@@ -1,15 +1,12 @@
 //! Lines in, scores out.
 
-use sacrebleu_rs as sacrebleu;
-
-use super::options::{BleuOptions, ChrfOptions, Metric, Options, Smoothing, TerOptions};
-use super::report::{BleuParts, ChrfParts, Score, Scores, TerParts};
-use super::tercom::tokenise;
+use super::bleu::Bleu;
+use super::chrf::Chrf;
+use super::measure::{Counts, Measure, plus_plus};
+use super::options::{ChrfOptions, Metric, Options};
+use super::report::{ChrfParts, Score, Scores, TerParts};
+use super::ter::Ter;
 use crate::error::{Error, Result};
-
-/// The most cells of the edit-distance table of one line: TER is not computed for longer lines.
-/// The table is filled again for up to 1,000 shifts a line, so that this is a bound on the time, too.
-const TER_MAX_CELLS: usize = 1_000_000;
 
 /// Score `hypotheses` against one or more streams of references: `references[r][i]` is the r-th reference of line i.
 ///
@@ -31,32 +28,49 @@ const TER_MAX_CELLS: usize = 1_000_000;
 pub fn score(hypotheses: &[String], references: &[Vec<String>], options: &Options) -> Result<Scores> {
     options.validate()?;
     check_lines(hypotheses, references)?;
-    let blanks: Vec<String> = hypotheses.iter().map(|line| python_white_space(line)).collect();
-    let blank_references: Vec<Vec<String>> =
-        references.iter().map(|stream| stream.iter().map(|line| python_white_space(line)).collect()).collect();
-    let python = (blanks.as_slice(), blank_references.as_slice());
-    // Where white space counts as characters, which character it is counts, too.
-    let for_chrf = if options.chrf.whitespace { (hypotheses, references) } else { python };
-
     let mut scores = Scores { lines: hypotheses.len(), bleu: None, chrf: None, chrf_plus_plus: None, ter: None };
-    let wanted = |metric| options.metrics.contains(&metric);
-    if wanted(Metric::Bleu) {
-        scores.bleu = Some(bleu(python.0, python.1, &options.bleu));
-    }
-    if wanted(Metric::Chrf) {
-        scores.chrf = Some(chrf(for_chrf.0, for_chrf.1, &options.chrf));
-    }
-    if wanted(Metric::ChrfPlusPlus) {
-        let options = ChrfOptions { word_order: 2, ..options.chrf.clone() };
-        scores.chrf_plus_plus = Some(chrf(for_chrf.0, for_chrf.1, &options));
-    }
-    if wanted(Metric::Ter) {
-        scores.ter = Some(ter(python.0, python.1, &options.ter)?);
+    for metric in &options.metrics {
+        match metric {
+            Metric::Bleu => {
+                let bleu = Bleu(options.bleu.clone());
+                let parts = |sums: &[f64]| bleu.parts(sums).1;
+                scores.bleu = Some(one(&bleu, hypotheses, references, parts)?);
+            }
+            Metric::Chrf => scores.chrf = Some(chrf(options.chrf.clone(), hypotheses, references)?),
+            Metric::ChrfPlusPlus => {
+                scores.chrf_plus_plus = Some(chrf(plus_plus(&options.chrf), hypotheses, references)?);
+            }
+            Metric::Ter => {
+                let parts = |sums: &[f64]| {
+                    let sum = |i: usize| sums.get(i).copied().unwrap_or_default();
+                    TerParts { edits: sum(0) as i64, reference_length: sum(1) }
+                };
+                scores.ter = Some(one(&Ter(options.ter.clone()), hypotheses, references, parts)?);
+            }
+        }
     }
     Ok(scores)
 }
 
-fn check_lines(hypotheses: &[String], references: &[Vec<String>]) -> Result<()> {
+/// One score, with the parts that it is made of.
+fn one<Parts>(
+    measure: &dyn Measure,
+    hypotheses: &[String],
+    references: &[Vec<String>],
+    parts: impl Fn(&[f64]) -> Parts,
+) -> Result<Score<Parts>> {
+    let sums = Counts::of(measure, hypotheses, references)?.sum();
+    let signature = measure.signature(references.len());
+    Ok(Score { name: measure.name(), score: measure.score(&sums), signature, details: parts(&sums) })
+}
+
+fn chrf(options: ChrfOptions, hypotheses: &[String], references: &[Vec<String>]) -> Result<Score<ChrfParts>> {
+    let ChrfOptions { char_order, word_order, beta, .. } = options;
+    one(&Chrf(options), hypotheses, references, |_| ChrfParts { char_order, word_order, beta })
+}
+
+/// Refuse streams of different lengths, and none.
+pub(super) fn check_lines(hypotheses: &[String], references: &[Vec<String>]) -> Result<()> {
     if references.is_empty() {
         return Err(Error::usage("there is no reference to score against", "name at least one reference"));
     }
@@ -76,126 +90,10 @@ fn check_lines(hypotheses: &[String], references: &[Vec<String>]) -> Result<()> 
     Ok(())
 }
 
-/// Python counts U+001C to U+001F as white space, Rust does not: make blanks of them.
-fn python_white_space(line: &str) -> String {
-    line.replace(|c| matches!(c, '\u{1c}'..='\u{1f}'), " ")
-}
-
-fn bleu(hypotheses: &[String], references: &[Vec<String>], options: &BleuOptions) -> Score<BleuParts> {
-    let metric = sacrebleu::Bleu {
-        lowercase: options.lowercase,
-        smooth_method: options.smooth_method.name().to_string(),
-        smooth_value: options.smooth_value,
-        max_ngram_order: options.max_ngram_order,
-        effective_order: options.effective_order,
-        tokenize: options.tokenize.name().to_string(),
-        spm_model: None,
-    };
-    let signature = metric.signature(references.len() as i64);
-    let parts = match options.smooth_value {
-        // The crate rounds k down to an integer.
-        Some(k) if options.smooth_method == Smoothing::AddK && k.fract() != 0.0 => {
-            let plain = sacrebleu::Bleu { smooth_method: "none".to_string(), smooth_value: None, ..metric };
-            return add_k(plain.corpus_score(hypotheses, references), k, options.effective_order, signature);
-        }
-        _ => metric.corpus_score(hypotheses, references),
-    };
-    let details = BleuParts {
-        counts: parts.counts.iter().map(|&count| count as f64).collect(),
-        totals: parts.totals.iter().map(|&count| count as f64).collect(),
-        precisions: parts.precisions,
-        brevity_penalty: parts.bp,
-        hypothesis_length: parts.sys_len,
-        reference_length: parts.ref_len,
-    };
-    Score { name: "BLEU".to_string(), score: parts.score, signature, details }
-}
-
-/// The unsmoothed counts of `plain`, smoothed by adding `k` to matches and totals of every order above 1.
-fn add_k(plain: sacrebleu::BleuScore, k: f64, effective_order: bool, signature: String) -> Score<BleuParts> {
-    let mut details = BleuParts {
-        counts: plain.counts.iter().map(|&count| count as f64).collect(),
-        totals: plain.totals.iter().map(|&count| count as f64).collect(),
-        precisions: vec![0.0; plain.counts.len()],
-        brevity_penalty: plain.bp,
-        hypothesis_length: plain.sys_len,
-        reference_length: plain.ref_len,
-    };
-    let mut score = 0.0;
-    if plain.counts.iter().any(|&count| count > 0) {
-        let mut order = plain.counts.len();
-        let orders = details.counts.iter_mut().zip(&mut details.totals).zip(&mut details.precisions);
-        for (n, ((count, total), precision)) in orders.enumerate() {
-            if n > 0 {
-                *count += k;
-                *total += k;
-            }
-            if *total == 0.0 {
-                break;
-            }
-            if effective_order {
-                order = n + 1;
-            }
-            *precision = 100.0 * *count / *total;
-        }
-        // sacrebleu's logarithm of 0 is a large negative number, which makes the score 0.
-        let log = |&precision: &f64| if precision == 0.0 { -9_999_999_999.0 } else { precision.ln() };
-        let sum: f64 = details.precisions.iter().take(order).map(log).sum();
-        score = plain.bp * (sum / order as f64).exp();
-    }
-    Score { name: "BLEU".to_string(), score, signature, details }
-}
-
-fn chrf(hypotheses: &[String], references: &[Vec<String>], options: &ChrfOptions) -> Score<ChrfParts> {
-    let metric = sacrebleu::Chrf {
-        char_order: options.char_order,
-        word_order: options.word_order,
-        beta: i64::from(options.beta),
-        lowercase: options.lowercase,
-        whitespace: options.whitespace,
-        eps_smoothing: options.eps_smoothing,
-    };
-    let signature = metric.signature(references.len() as i64);
-    let result = metric.corpus_score(hypotheses, references);
-    let details = ChrfParts { char_order: result.char_order, word_order: result.word_order, beta: options.beta };
-    Score { name: result.name(), score: result.score, signature, details }
-}
-
-fn ter(hypotheses: &[String], references: &[Vec<String>], options: &TerOptions) -> Result<Score<TerParts>> {
-    let metric = sacrebleu::Ter {
-        normalized: options.normalized,
-        no_punct: options.no_punct,
-        case_sensitive: options.case_sensitive,
-    };
-    // Splitting off punctuation makes at most one word of every character.
-    let words = |line: &str| if options.normalized { line.chars().count() } else { line.split_whitespace().count() };
-    for (index, hypothesis) in hypotheses.iter().enumerate() {
-        let longest = references.iter().filter_map(|stream| stream.get(index)).map(|line| words(line)).max();
-        let cells = (words(hypothesis) + 1).saturating_mul(longest.unwrap_or(0) + 1);
-        if cells > TER_MAX_CELLS {
-            return Err(Error::content(
-                format!("line {} of the hypotheses", index + 1),
-                format!("at most {TER_MAX_CELLS} pairs of hypothesis and reference words for TER"),
-                format!("{cells}"),
-                "shorten the line, or score without ter",
-            ));
-        }
-    }
-    let signature = metric.signature(references.len() as i64);
-    let result = if options.normalized {
-        let once: Vec<Vec<String>> =
-            references.iter().map(|stream| stream.iter().map(|line| tokenise(line, options)).collect()).collect();
-        metric.corpus_score(hypotheses, &once)
-    } else {
-        metric.corpus_score(hypotheses, references)
-    };
-    let details = TerParts { edits: result.num_edits, reference_length: result.ref_length };
-    Ok(Score { name: "TER".to_string(), score: result.score, signature, details })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::score::Smoothing;
 
     fn lines(lines: &[&str]) -> Vec<String> {
         lines.iter().map(|line| line.to_string()).collect()

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::options::{Metric, Options, Tokenizer};
+
 /// What a text looks like, as far as its characters tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TextStyle {
@@ -79,6 +81,35 @@ pub fn warnings(hypotheses: &[String]) -> Vec<String> {
     );
     warn(count(&|line| line.trim().is_empty()), "of the hypotheses are empty", "each lowers the brevity penalty");
     warnings
+}
+
+/// Where hypotheses and references, or hypotheses and the tokenizer of BLEU, do not fit together.
+pub fn mismatches(hypotheses: &[String], references: &[Vec<String>], options: &Options) -> Vec<String> {
+    let mut found = Vec::new();
+    let style = text_style(hypotheses);
+    for (stream, lines) in references.iter().enumerate() {
+        let reference = text_style(lines);
+        let stream = stream + 1;
+        if style.tokenised != reference.tokenised {
+            found.push(format!(
+                "the hypotheses are {style}, reference {stream} is {reference}; detokenise or tokenise both alike"
+            ));
+        }
+        if style.lower_cased != reference.lower_cased && !options.bleu.lowercase {
+            found.push(format!(
+                "the hypotheses are {style}, reference {stream} is {reference}; to ignore case give --lowercase"
+            ));
+        }
+    }
+    let bleu = options.metrics.contains(&Metric::Bleu);
+    if bleu && style.tokenised && !matches!(options.bleu.tokenize, Tokenizer::None) {
+        found.push(format!(
+            "the hypotheses look tokenised and BLEU tokenises them again ({}); such a score does not compare with \
+             others: detokenise the text, or give --tokenize none for a tokenised BLEU",
+            options.bleu.tokenize.name()
+        ));
+    }
+    found
 }
 
 #[cfg(test)]

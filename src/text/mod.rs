@@ -1,5 +1,6 @@
 //! Raw text to tokens and back: Moses tokenisation, cleaning, byte-pair encoding.
 
+mod bpe_dropout;
 mod clean;
 mod corpus;
 mod in_order;
@@ -9,11 +10,12 @@ mod pipeline;
 mod subword;
 pub mod wit3;
 
+pub use bpe_dropout::BpeDropout;
 pub use clean::{LengthFilter, Misfit};
-pub use corpus::{LineReader, PairReader, find_text};
+pub use corpus::{LONGEST_LINE, LineReader, PairReader, find_text};
 pub use in_order::in_order;
 pub use learn_bpe::learn_merges;
-pub use pipeline::{MosesVersion, TextPipeline, TextSettings, Tokenization};
+pub use pipeline::{TextPipeline, TextSettings, Tokenization};
 pub use subword::{Merge, Subword, blank_separated, join_subwords};
 
 /// The file of a data or model folder that says how its text was made: the `text` object holds the

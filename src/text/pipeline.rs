@@ -19,31 +19,9 @@ pub enum Tokenization {
     None,
 }
 
-/// Which edition of the Moses scripts is followed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
-pub enum MosesVersion {
-    /// The present one, which splits the full stop off the last word of every line.
-    #[default]
-    #[serde(rename = "current")]
-    Current,
-    /// That of December 2017, which Multi30k's files were made with.
-    #[serde(rename = "2017")]
-    #[value(name = "2017")]
-    Of2017,
-}
-
-impl From<MosesVersion> for moses::Version {
-    fn from(version: MosesVersion) -> moses::Version {
-        match version {
-            MosesVersion::Current => moses::Version::Current,
-            MosesVersion::Of2017 => moses::Version::Of2017,
-        }
-    }
-}
-
 /// What is done with raw text, but for its language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields)]
 pub struct TextSettings {
     /// How lines are cut into words.
     pub tokenizer: Tokenization,
@@ -54,7 +32,7 @@ pub struct TextSettings {
     /// Normalise punctuation before tokenising, as Moses' `normalize-punctuation.perl` does.
     pub normalize: bool,
     /// The edition of the Moses scripts.
-    pub moses_version: MosesVersion,
+    pub moses_version: moses::Version,
     /// Write a hyphen between two letters as `@-@` (`-a` of `tokenizer.perl`).
     pub aggressive_hyphens: bool,
     /// Leave `&`, `|`, `<`, `>`, quotes and brackets as they are (`-no-escape` of `tokenizer.perl`).
@@ -81,7 +59,7 @@ impl TextPipeline {
     /// # Errors
     /// As [`moses::Tokenizer::new`].
     pub fn new(language: &str, settings: &TextSettings) -> Result<TextPipeline> {
-        let version = settings.moses_version.into();
+        let version = settings.moses_version;
         let tokenizer = match settings.tokenizer {
             Tokenization::Moses => {
                 let options = moses::TokenizerOptions {

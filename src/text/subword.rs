@@ -36,7 +36,7 @@ pub type Merge = (String, String);
 #[derive(Debug)]
 pub struct Subword {
     tokenizer: Tokenizer,
-    merges: usize,
+    merges: Vec<Merge>,
 }
 
 impl Subword {
@@ -64,16 +64,15 @@ impl Subword {
         for (first, second) in &merges {
             [first.clone(), second.clone(), format!("{first}{second}")].into_iter().for_each(&mut add);
         }
-        let n = merges.len();
         let model = BPE::builder()
-            .vocab_and_merges(vocabulary, merges)
+            .vocab_and_merges(vocabulary, merges.clone())
             .unk_token(UNKNOWN.to_string())
             .end_of_word_suffix(END_OF_WORD.to_string())
             // `nmt preprocess` cuts every distinct word once, and in a translation this is not what takes time.
             .cache_capacity(0)
             .build()
             .map_err(|error| Error::content("the merges", "a byte-pair encoding", error.to_string(), ""))?;
-        Ok(Subword { tokenizer: Tokenizer::new(model), merges: n })
+        Ok(Subword { tokenizer: Tokenizer::new(model), merges })
     }
 
     /// Read a `tokenizer.json` (a BPE model whose words end with `</w>`) or a `codes` file of subword-nmt.
@@ -109,32 +108,53 @@ impl Subword {
         files::write_whole(path, tokenizer.to_string(true).map_err(refused)?.as_bytes())
     }
 
-    /// How many merges there are.
-    pub fn merges(&self) -> usize {
-        self.merges
+    /// The merges in their order, each once.
+    pub fn merges(&self) -> &[Merge] {
+        &self.merges
     }
 
     /// The [`blank_separated`] words of a line in pieces, as subword-nmt's `apply-bpe` shows them: a piece that is not
     /// the last of its word ends with `@@`. Characters that no merge has are pieces of their own.
     pub fn segment(&self, line: &str) -> String {
-        let mut segmented = String::with_capacity(2 * line.len());
-        for word in blank_separated(line) {
-            // The model fails only without a name for unknown characters, which it was given.
-            let tokens = self.tokenizer.get_model().tokenize(word).unwrap_or_default();
-            let mut start = 0;
-            for token in tokens.iter().take(tokens.len().saturating_sub(1)) {
-                let (_, end) = token.offsets;
-                segmented.push_str(word.get(start..end).unwrap_or_default());
-                segmented.push_str(CONTINUED);
-                segmented.push(' ');
-                start = end;
-            }
-            segmented.push_str(word.get(start..).unwrap_or_default());
-            segmented.push(' ');
-        }
-        segmented.pop();
+        show_pieces(line, |word| self.ends(word))
+    }
+
+    /// One word in pieces, as [`Subword::segment`] shows it in a line. Alone, a word that begins or ends with `\r` would
+    /// lose it as a line does.
+    pub fn segment_word(&self, word: &str) -> String {
+        let mut segmented = String::with_capacity(2 * word.len());
+        add_pieces(word, &self.ends(word), &mut segmented);
         segmented
     }
+
+    /// Where the pieces of a word end.
+    fn ends(&self, word: &str) -> Vec<usize> {
+        // The model fails only without a name for unknown characters, which it was given.
+        let tokens = self.tokenizer.get_model().tokenize(word).unwrap_or_default();
+        tokens.iter().map(|token| token.offsets.1).collect()
+    }
+}
+
+/// The words of a line in pieces that end where `ends` says, the last at the end of the word.
+pub(super) fn show_pieces(line: &str, mut ends: impl FnMut(&str) -> Vec<usize>) -> String {
+    let mut segmented = String::with_capacity(2 * line.len());
+    for word in blank_separated(line) {
+        add_pieces(word, &ends(word), &mut segmented);
+        segmented.push(' ');
+    }
+    segmented.pop();
+    segmented
+}
+
+fn add_pieces(word: &str, ends: &[usize], segmented: &mut String) {
+    let mut start = 0;
+    for &end in ends.iter().take(ends.len().saturating_sub(1)) {
+        segmented.push_str(word.get(start..end).unwrap_or_default());
+        segmented.push_str(CONTINUED);
+        segmented.push(' ');
+        start = end;
+    }
+    segmented.push_str(word.get(start..).unwrap_or_default());
 }
 
 /// The words of a line as subword-nmt sees them: what stands between blanks, and between the ends of the line without
@@ -151,6 +171,10 @@ pub fn join_subwords(line: &str) -> String {
 /// What is needed of a `tokenizer.json`.
 #[derive(Deserialize)]
 struct TokenizerFile {
+    #[serde(default)]
+    normalizer: Option<serde_json::Value>,
+    #[serde(default)]
+    pre_tokenizer: Option<serde_json::Value>,
     model: ModelPart,
 }
 
@@ -165,9 +189,9 @@ struct ModelPart {
     #[serde(default)]
     byte_fallback: bool,
     #[serde(default)]
-    vocab: HashMap<String, IgnoredAny>,
+    vocab: Option<HashMap<String, IgnoredAny>>,
     #[serde(default)]
-    merges: Vec<MergePart>,
+    merges: Option<Vec<MergePart>>,
 }
 
 /// A merge as newer and as older releases of the crate write it.
@@ -188,7 +212,8 @@ fn parts_of_tokenizer(path: &Path, text: &str) -> Result<(Vec<Merge>, Vec<char>)
             "give the tokenizer.json of `nmt preprocess` or a codes file of subword-nmt",
         )
     };
-    let model = serde_json::from_str::<TokenizerFile>(text).map_err(|error| refused(error.to_string()))?.model;
+    let file = serde_json::from_str::<TokenizerFile>(text).map_err(|error| refused(error.to_string()))?;
+    let model = file.model;
     if model.r#type.as_deref().unwrap_or("BPE") != "BPE" {
         return Err(refused(format!("a model of type {}", model.r#type.unwrap_or_default())));
     }
@@ -198,16 +223,37 @@ fn parts_of_tokenizer(path: &Path, text: &str) -> Result<(Vec<Merge>, Vec<char>)
     if model.byte_fallback || model.continuing_subword_prefix.is_some_and(|prefix| !prefix.is_empty()) {
         return Err(refused("byte_fallback or a continuing_subword_prefix".to_string()));
     }
-    let pair = |(i, merge): (usize, MergePart)| match merge {
-        MergePart::Pair(first, second) => Ok((first, second)),
-        MergePart::Text(text) => two_symbols(&text).ok_or_else(|| refused(format!("{text:?} as merge {}", i + 1))),
+    // What these do to a text is not done here.
+    if file.normalizer.is_some() {
+        return Err(refused("a normalizer".to_string()));
+    }
+    if file.pre_tokenizer.is_some_and(|splits| splits.to_string().contains("\"ByteLevel\"")) {
+        return Err(refused("a pre-tokenizer that writes bytes as characters".to_string()));
+    }
+    let (Some(vocabulary), Some(merges)) = (model.vocab, model.merges) else {
+        return Err(refused("no vocab or no merges".to_string()));
     };
-    let merges = model.merges.into_iter().enumerate().map(pair).collect::<Result<_>>()?;
+    let known = |(first, second): &Merge| {
+        [first, second, &format!("{first}{second}")].into_iter().all(|symbol| vocabulary.contains_key(symbol))
+    };
+    let pair = |(i, merge): (usize, MergePart)| {
+        let pair = match merge {
+            MergePart::Pair(first, second) => (first, second),
+            MergePart::Text(text) => {
+                two_symbols(&text).ok_or_else(|| refused(format!("{text:?} as merge {}", i + 1)))?
+            }
+        };
+        if known(&pair) {
+            return Ok(pair);
+        }
+        Err(refused(format!("{:?} and {:?} as merge {}, which its vocabulary does not have", pair.0, pair.1, i + 1)))
+    };
+    let merges = merges.into_iter().enumerate().map(pair).collect::<Result<_>>()?;
     let only_character = |symbol: &String| {
         let mut characters = symbol.strip_suffix(END_OF_WORD).unwrap_or(symbol).chars();
         characters.next().filter(|_| characters.next().is_none())
     };
-    Ok((merges, model.vocab.keys().filter_map(only_character).collect()))
+    Ok((merges, vocabulary.keys().filter_map(only_character).collect()))
 }
 
 fn merges_of_codes(path: &Path, text: &str) -> Result<Vec<Merge>> {

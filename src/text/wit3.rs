@@ -2,14 +2,17 @@
 //!
 //! What stays of a line is what fairseq's recipe for IWSLT'14 leaves of it.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
 
 use flate2::bufread::GzDecoder;
 use regex::Regex;
+use tar::EntryType;
 
+use super::corpus::read_line;
 use crate::error::{Error, Result};
 
 /// The sets that make the test text, in its order: 6,750 pairs for German-English.
@@ -17,6 +20,8 @@ pub const TEST_SETS: [&str; 5] = ["TED.dev2010", "TEDX.dev2012", "TED.tst2010", 
 
 /// Folders that are looked into below the one that is given.
 const DEPTH: usize = 3;
+/// Bytes that an archive may unpack to: German-English has 50 MB. A small file can unpack to any size.
+const UNPACKED: u64 = 1 << 30;
 
 /// A line of `train.tags.SRC-TGT.LANG`: none for the lines of addresses, numbers and keywords; titles and descriptions
 /// stay, without their tags.
@@ -42,8 +47,9 @@ pub fn training_line(line: &str) -> Option<String> {
 /// assert_eq!(segment("<doc docid=\"1\">"), None);
 /// ```
 pub fn segment(line: &str) -> Option<String> {
-    // The pattern is a constant, which the test above compiles.
-    static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"<seg id="[0-9]*">\s*|\s*</seg>\s*"#).ok());
+    // `\s` of the recipe's sed is no no-break space. The pattern is a constant, which the test above compiles.
+    static TAGS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r#"<seg id="[0-9]*">[[:space:]]*|[[:space:]]*</seg>[[:space:]]*"#).ok());
     let tags = TAGS.as_ref()?;
     line.contains("<seg id").then(|| tags.replace_all(line, "").replace('’', "'"))
 }
@@ -72,8 +78,9 @@ struct Member {
 /// Files are found by their names alone, wherever they are in the archive, and nothing else is unpacked.
 ///
 /// # Errors
-/// [`Error::Content`] when the archive is damaged, lacks a test set, has one side of the training text only, or
-/// holds a line that is not UTF-8.
+/// [`Error::Content`] when the archive is damaged, lacks a test set, has one side of the training text only,
+/// holds a line that is not UTF-8, unpacks to more than 1 GiB, has a link in the place of a file that is wanted, or has a
+/// path that leads out of the folder it would be unpacked to.
 pub fn extract(archive: &Path, languages: [&str; 2], folder: &Path) -> Result<Wit3Text> {
     let [source, target] = languages;
     let mut members = Vec::new();
@@ -158,7 +165,8 @@ fn from_folder(folder: &Path, depth: usize, members: &mut [Member]) -> Result<()
             if depth > 0 {
                 from_folder(&path, depth - 1, members)?;
             }
-        } else if let Some(name) = path.file_name().and_then(|name| name.to_str())
+        } else if path.is_file()
+            && let Some(name) = path.file_name().and_then(|name| name.to_str())
             && let Some(member) = wanted(name, members)
         {
             let file = File::open(&path).map_err(Error::io("read", &path))?;
@@ -169,25 +177,84 @@ fn from_folder(folder: &Path, depth: usize, members: &mut [Member]) -> Result<()
 }
 
 fn from_tar(archive: &Path, members: &mut [Member]) -> Result<()> {
-    let damaged = |error: std::io::Error| {
-        let next = "the file is cut off or is no .tgz: fetch it again, or give the unpacked folder";
-        Error::content(archive.display().to_string(), "a whole .tgz archive", error.to_string(), next)
-    };
+    let damaged = |error| damaged(archive.display().to_string(), error);
     let file = BufReader::with_capacity(1 << 20, File::open(archive).map_err(Error::io("read", archive))?);
-    let mut tar = tar::Archive::new(GzDecoder::new(file));
-    for entry in tar.entries().map_err(damaged)? {
+    let mut tar = tar::Archive::new(AtMost { reader: GzDecoder::new(file), left: UNPACKED });
+    let mut links = HashSet::new();
+    // Raw: the crate would read a long name, of whatever length, into memory.
+    for entry in tar.entries().map_err(damaged)?.raw(true) {
         let entry = entry.map_err(damaged)?;
         let path = entry.path().map_err(damaged)?.into_owned();
+        let kind = entry.header().entry_type();
+        check_entry(archive, &path, kind, &mut links)?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if entry.header().entry_type().is_file()
-            && let Some(member) = wanted(name, members)
-        {
-            write_lines(BufReader::new(entry), &format!("{}: {}", archive.display(), path.display()), member)?;
+        let Some(member) = wanted(name, members) else { continue };
+        if !kind.is_file() {
+            return Err(Error::content(
+                format!("{}: {}", archive.display(), path.display()),
+                "a file",
+                format!("{kind:?}"),
+                "unpack the archive yourself and give the folder",
+            ));
         }
+        write_lines(BufReader::new(entry), &format!("{}: {}", archive.display(), path.display()), member)?;
     }
     // The checksum is behind the last entry.
-    std::io::copy(&mut tar.into_inner(), &mut std::io::sink()).map_err(damaged)?;
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(damaged)?;
     Ok(())
+}
+
+/// Refuse what no archive of texts has and others use to write outside the folder they are unpacked to. Nothing is
+/// written by an entry's path here, but such an archive is not the one that was meant.
+fn check_entry(archive: &Path, path: &Path, kind: EntryType, links: &mut HashSet<PathBuf>) -> Result<()> {
+    let refused = |expected: &str, found: String| {
+        let next = "the archive was not made by WIT3: fetch it again, or give a folder with the files that are needed";
+        Err(Error::content(archive.display().to_string(), expected, found, next))
+    };
+    let leaves = |part: Component| !matches!(part, Component::Normal(_) | Component::CurDir);
+    if path.components().any(leaves) {
+        return refused("paths inside the folder that it unpacks to", format!("{path:?}"));
+    }
+    if kind.is_gnu_longname() || kind.is_gnu_longlink() {
+        return refused("paths of at most 100 bytes", "a longer one".to_string());
+    }
+    let inside: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    if let Some(link) = inside.ancestors().skip(1).find(|folder| links.contains(*folder)) {
+        return refused("paths through folders", format!("{path:?}, where {link:?} is a link"));
+    }
+    if kind.is_symlink() || kind.is_hard_link() {
+        links.insert(inside);
+    }
+    Ok(())
+}
+
+/// A reader that fails after so many bytes.
+struct AtMost<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: Read> Read for AtMost<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(read)
+    }
+}
+
+/// What an error in the middle of an archive means.
+fn damaged(place: String, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::FileTooLarge {
+        let expected = format!("an archive that unpacks to at most {} GiB", UNPACKED >> 30);
+        return Error::content(
+            place,
+            expected,
+            "more",
+            "if it is the right one, unpack it yourself and give the folder",
+        );
+    }
+    let next = "the file is cut off, damaged or no .tgz: fetch it again, or give the unpacked folder";
+    Error::content(place, "a whole .tgz archive", error.to_string(), next)
 }
 
 fn wanted<'a>(name: &str, members: &'a mut [Member]) -> Option<&'a mut Member> {
@@ -206,16 +273,12 @@ fn write_lines(mut input: impl BufRead, place: &str, member: &mut Member) -> Res
     loop {
         bytes.clear();
         number += 1;
-        let read = input.read_until(b'\n', &mut bytes).map_err(|error| {
-            let next = "the archive is cut off or damaged: fetch it again";
-            Error::content(format!("{place}:{number}"), "text", error.to_string(), next)
-        })?;
-        if read == 0 {
+        let at = || format!("{place}:{number}");
+        if !read_line(&mut input, &mut bytes, at, |error| damaged(at(), error))? {
             break;
         }
-        let line = std::str::from_utf8(bytes.strip_suffix(b"\n").unwrap_or(&bytes)).map_err(|_| {
-            Error::content(format!("{place}:{number}"), "UTF-8 text", "a byte that is not", "fetch the archive again")
-        })?;
+        let line = std::str::from_utf8(bytes.strip_suffix(b"\n").unwrap_or(&bytes))
+            .map_err(|_| Error::content(at(), "UTF-8 text", "a byte that is not", "fetch the archive again"))?;
         if let Some(text) = (member.line)(line) {
             lines += 1;
             writeln!(output, "{text}").map_err(Error::io("write", &member.path))?;

@@ -111,11 +111,11 @@ impl Checkpoint {
                 let next = "resume from the `last` checkpoint that `nmt train` wrote";
                 Error::content(path.display().to_string(), "a checkpoint with the state of a run", "weights only", next)
             })?;
-        let theta = layout.load(path, "")?;
-        let prefixes: Vec<&str> = optimizer.state().iter().map(|(prefix, _)| *prefix).collect();
-        let vectors: Result<Vec<Tensor>> =
-            prefixes.iter().map(|prefix| layout.load(path, &format!("optimizer.{prefix}"))).collect();
-        optimizer.restore(vectors?, state.update);
+        let of_optimizer = optimizer.state().into_iter().map(|(prefix, _)| format!("optimizer.{prefix}"));
+        let prefixes: Vec<String> = std::iter::once(String::new()).chain(of_optimizer).collect();
+        let mut vectors = layout.load_all(path, &prefixes)?;
+        let theta = vectors.remove(0);
+        optimizer.restore(vectors, state.update);
         Ok(Checkpoint { theta, optimizer, state })
     }
 }

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::optim::{Schedule, clip};
 use crate::params::Layout;
 use crate::progress::Progress;
+use crate::random::split_mix;
 use crate::task::{Mode, Task};
 
 /// Where batches come from.
@@ -71,11 +72,11 @@ pub struct Outcome {
     pub reason: &'static str,
 }
 
-/// Train from `checkpoint` on. `validate` is called when a validation is due; `signal`
-/// says whether the run was asked to stop.
+/// Train from `checkpoint` on. `validate` is called when a validation is due; `signal` says whether the run was asked
+/// to stop.
 ///
-/// One seed decides everything: dropout is drawn from a generator that is seeded from the seed and the update, so a
-/// resumed run continues with the same bits.
+/// One seed decides everything: dropout masks are a function of the seed, the update and the batch, so a resumed run
+/// continues with the same bits.
 ///
 /// # Errors
 /// [`Error::NonFinite`] when the loss or the gradient is not a number, [`Error::Interrupted`] on a signal, after
@@ -93,7 +94,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     let training = &config.training;
     let last_update = run.stop_after.map_or(training.max_updates, |update| update.min(training.max_updates));
     let schedule = Schedule::new(&config.schedule, training.max_updates);
-    let mode = Mode::train(training.compute.kind());
+    let compute = training.compute.kind();
     let layout = task.layout();
     let mut log = Log::open(folder, checkpoint.state.log_bytes)?;
     let mut progress = Progress::new("train", Some(last_update));
@@ -124,8 +125,8 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         // One update: gradients of some batches, clipping, one step of the optimiser.
         let end = (state.batches_done + training.update_frequency).min(batches.len());
         let group = &batches[state.batches_done..end];
-        tch::manual_seed(update_seed(training.seed, state.update));
-        let mut sums = accumulate(task, data, &checkpoint.theta, group, mode);
+        let seed = update_seed(training.seed, state.update);
+        let mut sums = accumulate(task, data, &checkpoint.theta, group, compute, seed);
         sums.gradient /= sums.tokens as f64;
         let norm = clip(&mut sums.gradient, config.optimizer.clip_norm);
         check_finite(layout, &checkpoint, &sums, norm, group)?;
@@ -211,17 +212,17 @@ fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
     data: &D,
     theta: &Tensor,
     group: &[Vec<usize>],
-    mode: Mode,
+    compute: Kind,
+    seed: u64,
 ) -> Sums {
     let mut sums = Sums { gradient: Tensor::new(), loss: 0.0, nll: 0.0, tokens: 0 };
-    for indices in group {
-        let leaf = theta.detach().set_requires_grad(true);
-        let loss = task.loss(&leaf, &data.batch(indices), mode);
-        let gradient = Tensor::run_backward(&[&loss.sum], &[&leaf], false, false).remove(0);
+    for (number, indices) in group.iter().enumerate() {
+        let mode = Mode::train(compute, update_seed(seed, number as u64));
+        let (loss, gradient) = task.gradient(theta, &data.batch(indices), mode);
         if sums.gradient.defined() {
             sums.gradient += gradient;
         } else {
-            sums.gradient = gradient.to_kind(Kind::Float);
+            sums.gradient = gradient;
         }
         sums.loss += loss.sum.double_value(&[]);
         sums.nll += loss.nll.double_value(&[]);
@@ -230,14 +231,10 @@ fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
     sums
 }
 
-/// A seed for the dropout of one update: neighbouring updates get unrelated ones (SplitMix64).
-fn update_seed(seed: u64, update: u64) -> i64 {
-    let mut z = seed
-        .wrapping_mul(0xd134_2543_de82_ef95)
-        .wrapping_add(update.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) as i64
+/// A seed for the dropout of one update, or of one batch of it.
+fn update_seed(seed: u64, update: u64) -> u64 {
+    let (seed, update) = (seed.wrapping_mul(0xd134_2543_de82_ef95), update.wrapping_add(1));
+    split_mix(seed.wrapping_add(update.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
 fn check_finite(layout: &Layout, checkpoint: &Checkpoint, sums: &Sums, norm: f64, group: &[Vec<usize>]) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
 use crate::config::Config;
-use crate::data::{DataFolder, Dictionary, EOS, dictionary_path};
+use crate::data::{DataFolder, Dictionary, EOS, dictionary_path, is_name};
 use crate::decode::{BatchSearch, Hypothesis, SearchConfig, translate_all};
 use crate::error::{Error, Result};
 use crate::files;
@@ -100,9 +100,13 @@ impl ModelFolder {
         let config = Config::load(Some(&folder.join(CONFIG)), &[])?;
         let metadata = safetensors_metadata(&checkpoint)?;
         let language = |key: &str| {
-            metadata.get(key).cloned().ok_or_else(|| {
+            let found = metadata.get(key);
+            // It becomes part of a path.
+            found.filter(|language| is_name(language)).cloned().ok_or_else(|| {
+                let found = found.map_or("none".to_string(), |found| format!("{found:?}"));
                 let next = "give a checkpoint that `nmt train` wrote";
-                Error::content(checkpoint.display().to_string(), format!("the entry `{key}`"), "none", next)
+                let expected = format!("a language code in the entry `{key}`");
+                Error::content(checkpoint.display().to_string(), expected, found, next)
             })
         };
         let (source_lang, target_lang) = (language("source_lang")?, language("target_lang")?);

@@ -39,6 +39,13 @@ pub fn json(path: &Path) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// The binarised sentences of a split of a folder as words, or pieces, again.
+pub fn sentences(dir: &Path, split: &str, language: &str) -> Vec<String> {
+    let dictionary = nmt::data::Dictionary::load(&dir.join(format!("dict.{language}.txt"))).unwrap();
+    let dataset = nmt::data::IndexedDataset::open(&dir.join(format!("{split}.de-en.{language}"))).unwrap();
+    (0..dataset.len()).map(|i| dictionary.decode(&dataset.get(i))).collect()
+}
+
 /// The largest |a - b|.
 pub fn distance(a: &Tensor, b: &Tensor) -> f64 {
     (a.to_kind(tch::Kind::Double).view([-1]) - b.to_kind(tch::Kind::Double).view([-1])).abs().max().double_value(&[])

@@ -2,16 +2,17 @@
 //!
 //! The text is read once. Every distinct word gets a number and stays in memory with its counts; the numbers of the words
 //! of a line go to temporary files inside the unfinished output folder. Merges and dictionaries are made from the counts,
-//! every distinct word is cut into pieces once, and the temporary files become `.bin` and `.idx`. Memory grows with the
-//! number of distinct words, but not with the text.
+//! every distinct word is cut into pieces once (under BPE-dropout, every word of the training text), and the temporary
+//! files become `.bin` and `.idx`. Memory grows with the number of distinct words, but not with the text.
 
 mod options;
 mod output;
+mod pieces_to_ids;
 mod report;
 mod spool;
 mod text_to_words;
 mod vocabulary;
-mod words_to_ids;
+mod words_to_pieces;
 
 use std::fs;
 use std::num::NonZero;
@@ -19,18 +20,20 @@ use std::path::Path;
 
 use serde::Serialize;
 
-pub use options::{Bpe, DictionaryOptions, PreprocessOptions, Recipe};
+pub use options::{Bpe, DictionaryOptions, DropoutOptions, PreprocessOptions, Recipe};
 pub use report::{DictionaryReport, DroppedPairs, PreprocessReport, SideReport, SplitReport};
 
 use super::{Dictionary, DictionaryLimits, dictionary_path};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::Progress;
-use crate::text::{LengthFilter, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, learn_merges};
+use crate::text::{BpeDropout, LengthFilter, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, learn_merges};
+use options::TRAIN;
 use output::OutputFolder;
+use pieces_to_ids::PiecesToIds;
 use text_to_words::{TextToWords, spooled};
 use vocabulary::{Vocabulary, both};
-use words_to_ids::Pieces;
+use words_to_pieces::{DropOut, Pieces};
 
 /// Make a dataset: `dict.LANG.txt`, `SPLIT.SRC-TGT.LANG.bin` and `.idx` as fairseq-preprocess writes them,
 /// `tokenizer.json` where there is a byte-pair encoding, and `preprocess.json` with the settings and the report, from
@@ -84,16 +87,28 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
         Bpe::Merges(merges) => Some(learn(&vocabulary, *merges, &check_signal)?),
         Bpe::File(path) => Some(Subword::read(path)?),
     };
-    let pieces = Pieces::of(&vocabulary, subword.as_ref(), threads, &check_signal)?;
+    let mut pieces = Pieces::of(&vocabulary, subword.as_ref(), threads, &check_signal)?;
+    // Besides the pieces without dropout, of which other texts consist.
+    let dropout = options.bpe_dropout.filter(|_| has_train && subword.is_some());
+    if let (Some(given), Some(subword)) = (&dropout, &subword) {
+        let encoding = BpeDropout::new(subword.merges(), given.probability, given.seed)?;
+        let stage = DropOut { encoding: &encoding, copies: given.copies, words: &vocabulary, threads };
+        for (side, language) in options.languages().into_iter().enumerate() {
+            stage.run(&spooled(&spool, TRAIN, language), side, &mut pieces, &check_signal)?;
+        }
+    }
     drop(vocabulary);
     let dictionaries = dictionaries(options, &pieces.vocabulary)?;
 
     for report in &mut reports {
+        let dropped_out = dropout.filter(|_| report.split == TRAIN);
         for (side, dictionary) in report.sides.iter_mut().zip(&dictionaries) {
             let prefix = output.path().join(format!("{}.{source}-{target}.{}", report.split, side.language));
             let path = spooled(&spool, &report.split, &side.language);
-            let progress = Progress::new(format!("binarise {}.{}", report.split, side.language), Some(report.kept));
-            (side.tokens, side.unknown) = pieces.binarise(&path, dictionary, &prefix, progress, &check_signal)?;
+            let lines = report.kept * dropped_out.map_or(1, |given| given.copies);
+            let progress = Progress::new(format!("binarise {}.{}", report.split, side.language), Some(lines));
+            let stage = PiecesToIds { path: &path, pieces: &pieces, of_words: dropped_out.is_none(), dictionary };
+            (side.tokens, side.unknown) = stage.run(&prefix, progress, &check_signal)?;
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }
@@ -112,7 +127,8 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     };
     let report = PreprocessReport {
         dictionaries: [entry(source, &dictionaries[0]), entry(target, &dictionaries[1])],
-        bpe_merges: subword.as_ref().map(Subword::merges),
+        bpe_merges: subword.as_ref().map(|subword| subword.merges().len()),
+        bpe_dropout: dropout,
         splits: reports,
     };
     save_settings(&output.path().join(SETTINGS_FILE), options, &report)?;

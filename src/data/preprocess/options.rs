@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::data::folder::is_name;
 use crate::error::{Error, Result};
 use crate::progress;
-use crate::text::{LengthFilter, TextSettings, find_text, wit3};
+use crate::text::{BpeDropout, LengthFilter, TextSettings, find_text, wit3};
+
+/// Larger ones would fill a dictionary with made-up words.
+const GREATEST_PADDING_FACTOR: usize = 1 << 16;
 
 /// What [`preprocess`](super::preprocess) is asked for.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -27,6 +31,9 @@ pub struct PreprocessOptions {
     pub text: TextSettings,
     /// How words become pieces.
     pub bpe: Bpe,
+    /// Leave merges out at random in the training text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bpe_dropout: Option<DropoutOptions>,
     /// Which pairs of the training text are kept; counted in words, before they become pieces.
     pub lengths: LengthFilter,
     /// One dictionary for both languages, made of both or given with one of the two.
@@ -58,6 +65,9 @@ pub enum Recipe {
     Iwslt14(PathBuf),
 }
 
+/// The split whose text is cleaned, learnt from and subject to dropout.
+pub(super) const TRAIN: &str = "train";
+
 impl Recipe {
     /// Every so many kept training pairs one goes to the validation text.
     pub(super) const VALID_EVERY: u64 = 23;
@@ -82,7 +92,7 @@ impl Recipe {
             progress::note(format!("{}: there is no training text, only the test sets", archive.display()));
             return Ok(vec![files("test", &text.test, false, !dictionaries)?]);
         };
-        Ok(vec![files("train", train, true, true)?, files("test", &text.test, false, false)?])
+        Ok(vec![files(TRAIN, train, true, true)?, files("test", &text.test, false, false)?])
     }
 }
 
@@ -97,6 +107,17 @@ pub enum Bpe {
     Merges(usize),
     /// Take the encoding of a `tokenizer.json` or of a `codes` file of subword-nmt.
     File(PathBuf),
+}
+
+/// BPE-dropout of the training text ([`BpeDropout`](crate::text::BpeDropout)).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct DropoutOptions {
+    /// How likely a merge is left out.
+    pub probability: f64,
+    /// The seed: the same one gives the same pieces.
+    pub seed: u64,
+    /// How many times the training text comes, each time in other pieces.
+    pub copies: u64,
 }
 
 /// Where a dictionary comes from.
@@ -133,6 +154,16 @@ impl PreprocessOptions {
     pub(super) fn splits(&self) -> Result<Vec<SplitFiles>> {
         self.check_languages()?;
         self.check_dictionaries()?;
+        if self.padding_factor > GREATEST_PADDING_FACTOR {
+            return Err(Error::usage(
+                format!(
+                    "expected a padding factor of at most {GREATEST_PADDING_FACTOR}, found {}",
+                    self.padding_factor
+                ),
+                "give --padding-factor 8, or 1 for dictionaries without made-up words",
+            ));
+        }
+        self.check_dropout()?;
         if self.recipe.is_some() {
             if self.train.is_some() || self.valid.is_some() || !self.tests.is_empty() {
                 return Err(Error::usage(
@@ -143,7 +174,7 @@ impl PreprocessOptions {
             return Ok(Vec::new());
         }
         let mut splits: Vec<SplitFiles> = Vec::new();
-        let first = self.train.iter().map(|prefix| ("train", prefix)).chain(self.valid.iter().map(|p| ("valid", p)));
+        let first = self.train.iter().map(|prefix| (TRAIN, prefix)).chain(self.valid.iter().map(|p| ("valid", p)));
         for (name, prefix) in first.chain(self.tests.iter().map(|(name, prefix)| (name.as_str(), prefix))) {
             check_name(name)?;
             if splits.iter().any(|split| split.name == name) {
@@ -166,8 +197,8 @@ impl PreprocessOptions {
             name: name.to_string(),
             source: find_text(prefix, source)?,
             target: find_text(prefix, target)?,
-            train: name == "train",
-            counted: name == "train",
+            train: name == TRAIN,
+            counted: name == TRAIN,
             valid_every: None,
         })
     }
@@ -180,7 +211,7 @@ impl PreprocessOptions {
 
     fn check_languages(&self) -> Result<()> {
         for language in self.languages() {
-            if language.is_empty() || !language.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
+            if !is_name(language) {
                 return Err(Error::usage(
                     format!("expected a language code of letters and digits, found {language:?}"),
                     "give what the file names end with, such as de for train.de",
@@ -227,11 +258,33 @@ impl PreprocessOptions {
         }
         Ok(())
     }
+
+    fn check_dropout(&self) -> Result<()> {
+        let Some(dropout) = &self.bpe_dropout else { return Ok(()) };
+        // Before anything is read.
+        BpeDropout::new(&[], dropout.probability, dropout.seed)?;
+        if self.bpe == Bpe::None {
+            return Err(Error::usage(
+                "expected a byte-pair encoding for BPE-dropout, found none",
+                "give --bpe-merges N or --bpe FILE",
+            ));
+        }
+        if self.train.is_none() && self.recipe.is_none() {
+            return Err(Error::usage(
+                "expected a training text for BPE-dropout, found none",
+                "give --train: other texts are not subject to dropout",
+            ));
+        }
+        if dropout.copies == 0 {
+            return Err(Error::usage("expected one or more copies of the training text, found 0", ""));
+        }
+        Ok(())
+    }
 }
 
 /// A split's name becomes the first part of file names.
 fn check_name(name: &str) -> Result<()> {
-    if !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') {
+    if is_name(name) {
         return Ok(());
     }
     Err(Error::usage(

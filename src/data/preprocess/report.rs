@@ -4,15 +4,19 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::options::DropoutOptions;
 use crate::text::Misfit;
 
 /// What [`preprocess`](super::preprocess) read and wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PreprocessReport {
     /// Source and target.
     pub dictionaries: [DictionaryReport; 2],
     /// The number of merges of the byte-pair encoding, where there is one.
     pub bpe_merges: Option<usize>,
+    /// The dropout of the training text, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bpe_dropout: Option<DropoutOptions>,
     /// The splits in the order they were made.
     pub splits: Vec<SplitReport>,
 }
@@ -73,7 +77,8 @@ impl DroppedPairs {
 pub struct SideReport {
     /// The language.
     pub language: String,
-    /// Tokens in the output, the `</s>` of every sentence included, as fairseq counts them.
+    /// Tokens in the output, the `</s>` of every sentence included, as fairseq counts them; with BPE-dropout, in all
+    /// copies.
     pub tokens: u64,
     /// Tokens that became `<unk>`.
     pub unknown: u64,
@@ -98,6 +103,10 @@ impl fmt::Display for PreprocessReport {
         }
         if let Some(merges) = self.bpe_merges {
             writeln!(f, "byte-pair encoding: {merges} merges")?;
+        }
+        if let Some(DropoutOptions { probability, seed, copies }) = self.bpe_dropout {
+            let copies = if copies == 1 { "1 copy".to_string() } else { format!("{copies} copies") };
+            writeln!(f, "BPE-dropout: probability {probability}, seed {seed}, {copies} of the training text")?;
         }
         for (i, dictionary) in self.dictionaries.iter().enumerate() {
             let end = if i == 0 { "\n" } else { "" };

@@ -66,6 +66,16 @@ impl SpoolReader {
             }
         }
     }
+
+    /// Lines with `numbers` numbers or a few more together, fewer at the end; none after it.
+    pub fn read_lines(&mut self, numbers: usize) -> Result<Vec<Vec<u32>>> {
+        let (mut lines, mut line, mut read) = (Vec::new(), Vec::new(), 0);
+        while read < numbers && self.read_line(&mut line)? {
+            read += line.len() + 1;
+            lines.push(std::mem::take(&mut line));
+        }
+        Ok(lines)
+    }
 }
 
 #[cfg(test)]
@@ -87,6 +97,7 @@ mod tests {
             assert_eq!(words, line);
         }
         assert!(!reader.read_line(&mut words).unwrap());
+        assert_eq!(SpoolReader::open(&path).unwrap().read_lines(5).unwrap(), lines[..2]);
         // Cut off within a line.
         let bytes = std::fs::read(&path).unwrap();
         std::fs::write(&path, &bytes[..8]).unwrap();

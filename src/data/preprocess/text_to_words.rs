@@ -89,6 +89,16 @@ impl TextToWords<'_> {
                 "widen --min-length, --max-length and --max-ratio",
             ));
         }
+        if let Some((every, files)) = &held_out
+            && files.report.kept == 0
+        {
+            return Err(Error::content(
+                format!("{} and {}", self.split.source.display(), self.split.target.display()),
+                format!("at least {every} training pairs that pass the limits on lengths, of which one goes to valid"),
+                format!("{} among {}", report.kept, report.read),
+                "give the whole archive, or texts of your own with --train and --valid",
+            ));
+        }
         let held_out = held_out.map(|(_, files)| files.finish()).transpose()?;
         Ok(std::iter::once(report).chain(held_out).collect())
     }

@@ -29,6 +29,11 @@ impl Vocabulary {
         self.count(id, once);
     }
 
+    /// The word of a number.
+    pub fn word(&self, id: u32) -> &str {
+        self.0.get_index(id as usize).map_or("", |(word, _)| word)
+    }
+
     /// The words in the order of their numbers.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(AsRef::as_ref)

@@ -13,6 +13,8 @@ mod prefixes;
 mod protected;
 mod tokenise;
 
+use serde::{Deserialize, Serialize};
+
 pub use clean::{remove_non_printing, replace_unicode_punctuation};
 pub use detokenise::Detokenizer;
 pub use lowercase::lowercase;
@@ -21,12 +23,15 @@ pub use protected::BASIC_PROTECTED_PATTERNS;
 pub use tokenise::{Tokenizer, TokenizerOptions};
 
 /// Which year's Moses scripts to follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Version {
     /// Today's: the full stop at the end of a line is always a token.
     #[default]
+    #[serde(rename = "current")]
     Current,
     /// Those of December 2017, which made Multi30k's own files: a full stop at the end of a line stays on an
     /// abbreviation or a number, and single typographic quotation marks become double ones.
+    #[serde(rename = "2017")]
+    #[value(name = "2017")]
     Of2017,
 }

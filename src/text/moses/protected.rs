@@ -1,5 +1,7 @@
 //! Protected patterns: text that the tokenizer keeps in one piece.
 
+use std::collections::HashSet;
+
 use regex::Regex;
 
 use crate::error::{Error, Result};
@@ -53,12 +55,16 @@ impl ProtectedPatterns {
         }
         text.retain(|c| c >= ' ');
         let mut pieces: Vec<String> = Vec::new();
+        // the stand-in of a piece takes every place of it, so that a second one would find none
+        let mut seen = HashSet::new();
         for pattern in &self.0 {
             // each match sees only the text after the one before, as in the script; an empty match, which would
             // never end there, protects nothing
             let mut rest = text.as_str();
             while let Some(found) = pattern.find(rest).filter(|found| !found.is_empty()) {
-                pieces.push(found.as_str().to_owned());
+                if seen.insert(found.as_str()) {
+                    pieces.push(found.as_str().to_owned());
+                }
                 rest = &rest[found.end()..];
             }
         }

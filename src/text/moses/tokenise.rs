@@ -352,11 +352,18 @@ fn around_apostrophe(text: &str, to: &str, left: impl Fn(char) -> bool, right: i
     out
 }
 
-/// The script's own stand-in for a full stop, where the text itself holds that word.
+/// The script's own stand-in for a full stop, where the text itself holds that word: it makes `DOTMULTI.` of
+/// `DOTDOTMULTI` as long as there is one, then a full stop of `DOTMULTI`.
 fn placeholder_words(text: &str) -> String {
-    let mut text = text.to_owned();
-    while text.contains("DOTDOTMULTI") {
-        text = text.replace("DOTDOTMULTI", "DOTMULTI.");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("DOTMULTI") {
+        let before = rest[..at].trim_end_matches("DOT");
+        let stops = 1 + (at - before.len()) / "DOT".len();
+        out.push_str(before);
+        out.extend(std::iter::repeat_n('.', stops));
+        rest = &rest[at + "DOTMULTI".len()..];
     }
-    text.replace("DOTMULTI", ".")
+    out.push_str(rest);
+    out
 }

@@ -1,0 +1,119 @@
+//! What `nmt score` scores: lines of files, or what models make of a split.
+
+use std::path::{Path, PathBuf};
+
+use nmt::data::ParallelDataset;
+use nmt::error::Error;
+use nmt::progress::{self, Progress};
+use nmt::score::System;
+use nmt::text::LineReader;
+use nmt::translation::ModelFolder;
+use nmt::{Result, machine};
+
+use super::translate::SearchOptions;
+
+/// Translations, and what they are scored against.
+pub struct Material {
+    /// Each named as it was given.
+    pub systems: Vec<System>,
+    /// As long as every system.
+    pub references: Vec<Vec<String>>,
+}
+
+impl Material {
+    /// Read files of translations (`-`: standard input) and of references.
+    pub fn read(hypotheses: &[PathBuf], references: &[PathBuf]) -> Result<Material> {
+        let mut lines = None;
+        // All files are as long as the first.
+        let mut read = |path: &PathBuf| {
+            let found = read_lines(path)?;
+            let (length, first) = lines.get_or_insert((found.len(), path.clone()));
+            if found.len() == *length {
+                return Ok(found);
+            }
+            Err(Error::content(
+                path.display().to_string(),
+                format!("{length} lines, as many as {} has", first.display()),
+                format!("{} lines", found.len()),
+                "pair the files again: line i of each has to belong to segment i",
+            ))
+        };
+        let mut systems = Vec::new();
+        for path in hypotheses {
+            let lines = read(path)?;
+            if lines.is_empty() {
+                let (found, next) = ("an empty file", "check that the translation was written");
+                return Err(Error::content(path.display().to_string(), "at least one line", found, next));
+            }
+            systems.push(System { name: path.display().to_string(), lines });
+        }
+        let references = references.iter().map(read).collect::<Result<_>>()?;
+        Ok(Material { systems, references })
+    }
+}
+
+/// A split that models translate.
+pub struct Split<'a> {
+    /// The data folder.
+    pub data: &'a Path,
+    /// `test`, `valid` …
+    pub name: &'a str,
+    /// Readable text instead of the data's tokens.
+    pub detokenize: bool,
+    /// How the models are searched.
+    pub search: &'a SearchOptions,
+}
+
+impl Split<'_> {
+    /// Translate the split with each of `models`.
+    pub fn translate(&self, models: &[PathBuf]) -> Result<Material> {
+        let mut material = Material { systems: Vec::new(), references: Vec::new() };
+        for path in models {
+            let (lines, references) = self.translate_with(path)?;
+            material.systems.push(System { name: path.display().to_string(), lines });
+            // The same for every model: each was trained with the dictionaries of the data.
+            material.references = vec![references];
+        }
+        Ok(material)
+    }
+
+    /// The translations of a model, and the references.
+    fn translate_with(&self, path: &Path) -> Result<(Vec<String>, Vec<String>)> {
+        let model = ModelFolder::open(path, machine::device())?;
+        let search = self.search.resolve(&model.config.search)?;
+        let dataset = ParallelDataset::open(self.data, self.name, Some(&model.source_lang), Some(&model.target_lang))?;
+        model.check_dictionaries(self.data, &dataset.source_dictionary, &dataset.target_dictionary)?;
+        let sentences: Vec<Vec<i64>> = (0..dataset.len()).map(|i| dataset.source.get(i)).collect();
+        let mut bar = Progress::new("translate", Some(dataset.len() as u64));
+        let found =
+            model.translate(&sentences, &search, self.search.max_tokens, |done| bar.set(done as u64, String::new))?;
+        drop(bar);
+        progress::note(format!(
+            "{} sentences of {}, split {}; {}; beam {}, length penalty {}; {}",
+            dataset.len(),
+            self.data.display(),
+            self.name,
+            if self.detokenize { "detokenised" } else { "tokenised as the data are, subwords joined" },
+            search.beam,
+            search.length_penalty,
+            model.checkpoint.display()
+        ));
+        let text = |ids: &[i64]| if self.detokenize { model.restore(ids) } else { model.words(ids) };
+        let lines = found.iter().map(|best| best.first().map_or(String::new(), |best| text(&best.tokens))).collect();
+        Ok((lines, (0..dataset.len()).map(|i| text(&dataset.target.get(i))).collect()))
+    }
+}
+
+/// The lines of a file, plain or `.gz`, or of standard input.
+fn read_lines(path: &Path) -> Result<Vec<String>> {
+    let mut reader = if path == Path::new("-") {
+        LineReader::of_stream("standard input", std::io::stdin().lock())
+    } else {
+        LineReader::open(path)?
+    };
+    let mut lines = Vec::new();
+    while let Some(line) = reader.read_line()? {
+        lines.push(line.to_string());
+    }
+    Ok(lines)
+}

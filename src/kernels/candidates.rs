@@ -1,0 +1,177 @@
+//! The best continuations of a beam, straight from the logits.
+
+use std::ops::Range;
+
+use tch::Tensor;
+
+use super::element::{Element, by_kind, elements};
+use super::threads::{Disjoint, parallel, part_of};
+use super::vector::{LANES, exp, lane_sum, largest, vectorised};
+
+/// What a search looks for in the rows of logits.
+#[derive(Clone, Copy)]
+pub struct Continuations<'a> {
+    /// The sum of log-probabilities of every row so far.
+    pub sums: &'a [f32],
+    /// Rows of a sentence.
+    pub beam: usize,
+    /// Only the first row of a sentence counts: all are equal.
+    pub first_row_only: bool,
+    /// Continuations wanted of a sentence.
+    pub wanted: usize,
+    /// Symbols that must not come next.
+    pub forbidden: &'a [usize],
+    /// The only symbol that may come next.
+    pub forced: Option<usize>,
+}
+
+/// For every sentence its `wanted` best continuations, best first, equal ones in the order of rows and symbols:
+/// sums of log-probabilities, and `row in the beam · V + symbol`. Where there are fewer, the rest is `-inf` at 0.
+///
+/// `logits`: `[sentences · beam, V]`, on the processor.
+pub fn best_continuations(logits: &Tensor, search: &Continuations) -> (Vec<f32>, Vec<i64>) {
+    by_kind!(logits, best(logits, search))
+}
+
+fn best<E: Element>(logits: &Tensor, search: &Continuations) -> (Vec<f32>, Vec<i64>) {
+    let symbols = logits.size()[1] as usize;
+    let sentences = search.sums.len() / search.beam;
+    let logits = elements::<E>(logits);
+    assert!(logits.len() == sentences * search.beam * symbols);
+    let mut values = vec![f32::NEG_INFINITY; sentences * search.wanted];
+    let mut indices = vec![0i64; sentences * search.wanted];
+    {
+        let (values, indices) = (Disjoint::new(&mut values), Disjoint::new(&mut indices));
+        let parts = sentences.min(64);
+        parallel(parts, |part| {
+            let here = part_of(sentences, parts, part);
+            let range = here.start * search.wanted..here.end * search.wanted;
+            // SAFETY: every part has sentences of its own.
+            let (values, indices) = unsafe { (values.range(range.clone()), indices.range(range)) };
+            sentences_of::<E>(here, symbols, logits, search, values, indices);
+        });
+    }
+    (values, indices)
+}
+
+/// The best so far, best first; a later one has to be better to come before an earlier one.
+struct Best<'a> {
+    values: &'a mut [f32],
+    indices: &'a mut [i64],
+}
+
+impl Best<'_> {
+    #[inline(always)]
+    fn bound(&self) -> f32 {
+        self.values.last().copied().unwrap_or(f32::INFINITY)
+    }
+
+    fn insert(&mut self, value: f32, index: i64) {
+        let at = self.values.partition_point(|&better| better >= value);
+        if at < self.values.len() {
+            self.values[at..].rotate_right(1);
+            self.indices[at..].rotate_right(1);
+            (self.values[at], self.indices[at]) = (value, index);
+        }
+    }
+}
+
+vectorised! {
+    fn sentences_of<E>(
+        here: Range<usize>, symbols: usize, logits: &[E], search: &Continuations, values: &mut [f32],
+        indices: &mut [i64],
+    ) {
+        let mut line = vec![0f32; symbols];
+        let mut masses = vec![0f32; symbols];
+        let found = values.chunks_exact_mut(search.wanted).zip(indices.chunks_exact_mut(search.wanted));
+        for (sentence, (values, indices)) in here.zip(found) {
+            let mut best = Best { values, indices };
+            for row in 0..if search.first_row_only { 1 } else { search.beam } {
+                let sum = search.sums[sentence * search.beam + row];
+                if sum == f32::NEG_INFINITY {
+                    continue;
+                }
+                let start = (sentence * search.beam + row) * symbols;
+                for (value, logit) in line.iter_mut().zip(&logits[start..start + symbols]) {
+                    *value = logit.to_f32();
+                }
+                let top = largest(&line);
+                for (mass, value) in masses.iter_mut().zip(&line) {
+                    *mass = exp(*value - top);
+                }
+                let log_mass = lane_sum(symbols, |i| masses[i]).ln();
+                let score = |logit: f32| ((logit - top) - log_mass) + sum;
+                let offset = (row * symbols) as i64;
+                if let Some(forced) = search.forced {
+                    best.insert(score(line[forced]), offset + forced as i64);
+                    continue;
+                }
+                for &symbol in search.forbidden {
+                    line[symbol] = f32::NEG_INFINITY;
+                }
+                for value in line.iter_mut() {
+                    *value = score(*value);
+                }
+                let (chunks, rest) = line.as_chunks::<LANES>();
+                for (number, chunk) in chunks.iter().enumerate() {
+                    let mut any = false;
+                    for value in chunk {
+                        any |= *value > best.bound();
+                    }
+                    if any {
+                        for (lane, &value) in chunk.iter().enumerate() {
+                            if value > best.bound() {
+                                best.insert(value, offset + (number * LANES + lane) as i64);
+                            }
+                        }
+                    }
+                }
+                for (lane, &value) in rest.iter().enumerate() {
+                    if value > best.bound() {
+                        best.insert(value, offset + (chunks.len() * LANES + lane) as i64);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::{Device, Kind};
+
+    /// Oracle: libtorch's log_softmax and topk.
+    #[test]
+    fn continuations_are_those_of_log_softmax_and_topk() {
+        tch::manual_seed(2);
+        let (sentences, beam, symbols, wanted) = (3i64, 4i64, 77i64, 8i64);
+        let logits = Tensor::randn([sentences * beam, symbols], (Kind::Float, Device::Cpu)) * 3.0;
+        let sums: Vec<f32> = (0..sentences * beam).map(|i| -(i as f32) / 3.0).collect();
+        for (first_row_only, forbidden) in [(false, vec![1]), (true, vec![1, 2])] {
+            let scores = logits.log_softmax(-1, Kind::Float) + Tensor::from_slice(&sums).view([-1, 1]);
+            for &symbol in &forbidden {
+                let _ = scores.narrow(1, symbol as i64, 1).fill_(f64::NEG_INFINITY);
+            }
+            let scores = scores.view([sentences, beam * symbols]);
+            let width = if first_row_only { symbols } else { beam * symbols };
+            let (values, indices) = scores.narrow(1, 0, width).topk(wanted, 1, true, true);
+            let search = Continuations {
+                sums: &sums,
+                beam: beam as usize,
+                first_row_only,
+                wanted: wanted as usize,
+                forbidden: &forbidden,
+                forced: None,
+            };
+            let found = best_continuations(&logits, &search);
+            assert_eq!(found.1, Vec::<i64>::try_from(indices.contiguous().view([-1])).unwrap());
+            let distance = (Tensor::from_slice(&found.0) - values.contiguous().view([-1])).abs().max();
+            assert!(distance.double_value(&[]) < 1e-5);
+            let forced = best_continuations(&logits, &Continuations { forced: Some(2), ..search });
+            let rows = if first_row_only { 1 } else { 4 };
+            assert!(forced.0[..rows].iter().all(|value| value.is_finite()) && forced.0[rows] == f32::NEG_INFINITY);
+            assert!(forced.1[..rows].iter().all(|index| index % symbols == 2));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The decoder of a search on a processor: a step without a graph and without padding, and no copy of what is
+//! remembered.
+
+use tch::{Kind, Tensor};
+
+use super::forward_pass::Forward;
+use super::layers::Dropout;
+use super::packed::Sentences;
+use super::transformer::{Transformer, Weights};
+use crate::data::PAD;
+use crate::kernels::attention_over_steps;
+
+/// What a search asks of a network.
+pub trait StepDecoder {
+    /// One step: the last ids `[sentences · beam]` (rows of one sentence together) to logits
+    /// `[sentences · beam, V]`.
+    fn step(&mut self, ids: &[i64], beam: usize) -> Tensor;
+
+    /// Keep the sentences `sentences` and, of all rows, `rows`, in these orders; no `sentences`: all stay.
+    fn reorder(&mut self, rows: &[i64], sentences: Option<&[i64]>);
+}
+
+/// The decoder over encoded sentences.
+pub(super) struct PackedDecoder<'a> {
+    forward: Forward<'a>,
+    /// A layer's keys and values of the encoder's output, `[N, 2d]`.
+    memory: Vec<Tensor>,
+    /// The sentences that are still searched, and their rows in it.
+    source: Sentences,
+    /// What a layer's self-attention projected at every step, `[rows, 3d]`.
+    steps: Vec<Vec<Tensor>>,
+    /// For every row its row at each step so far.
+    pasts: Vec<Vec<u32>>,
+}
+
+impl<'a> PackedDecoder<'a> {
+    /// Encode `source` and get ready for the first step.
+    pub(super) fn new(model: &'a Transformer, weights: &'a Weights, source: Sentences) -> PackedDecoder<'a> {
+        let forward = Forward::new(model, weights, Dropout::off());
+        let (encoded, ..) = forward.encode(&source, drop);
+        let memory =
+            model.decoder.iter().map(|layer| forward.linear(&encoded, layer.encoder_attention.body.joined)).collect();
+        PackedDecoder {
+            forward,
+            memory,
+            source,
+            steps: model.decoder.iter().map(|_| Vec::new()).collect(),
+            pasts: Vec::new(),
+        }
+    }
+}
+
+impl StepDecoder for PackedDecoder<'_> {
+    fn step(&mut self, ids: &[i64], beam: usize) -> Tensor {
+        let (forward, model) = (&self.forward, self.forward.model);
+        let heads = model.config.attention_heads as usize;
+        self.pasts.resize(ids.len(), Vec::new());
+        let step = self.pasts.first().map_or(0, Vec::len) as i64;
+        self.pasts.iter_mut().enumerate().for_each(|(row, past)| past.push(row as u32));
+        let queries: Vec<_> =
+            (0..self.source.rows.len()).map(|sentence| sentence * beam..(sentence + 1) * beam).collect();
+        let positions = vec![PAD + 1 + step; ids.len()];
+        let mut x = forward.embed(model.target_embedding, ids, &positions).0; // [rows, d]
+        for ((layer, steps), memory) in model.decoder.iter().zip(&mut self.steps).zip(&self.memory) {
+            x = forward
+                .residual(&layer.self_attention, x, |attention, x| {
+                    steps.push(forward.linear(x, attention.joined)); // [rows, 3d]
+                    let context = attention_over_steps(steps, &self.pasts, heads); // [rows, d]
+                    (forward.linear(&context, attention.out), ())
+                })
+                .0;
+            x = forward
+                .residual(&layer.encoder_attention, x, |attention, x| {
+                    (forward.attend_memory(attention, x, &queries, memory, &self.source).0, ())
+                })
+                .0;
+            x = forward.residual(&layer.ffn, x, |ffn, x| forward.feed_forward(ffn, x)).0;
+        }
+        let (hidden, _) = forward.final_norm(x, model.decoder_norm.as_ref());
+        model.logits(&forward.weights.views, &hidden)
+    }
+
+    fn reorder(&mut self, rows: &[i64], sentences: Option<&[i64]>) {
+        self.pasts = rows.iter().map(|&row| self.pasts[row as usize].clone()).collect();
+        if let Some(sentences) = sentences {
+            self.source.rows = sentences.iter().map(|&sentence| self.source.rows[sentence as usize].clone()).collect();
+        }
+    }
+}
+
+/// The decoder in libtorch's operations: a GPU takes it, and tests hold the other against it.
+pub(super) struct PlainDecoder<'a> {
+    pub(super) model: &'a Transformer,
+    pub(super) weights: &'a Weights,
+    pub(super) state: super::DecoderState,
+}
+
+impl StepDecoder for PlainDecoder<'_> {
+    fn step(&mut self, ids: &[i64], beam: usize) -> Tensor {
+        let views = &self.weights.views;
+        let device = views[self.model.target_embedding].device();
+        self.model.decode_step(views, &mut self.state, &Tensor::from_slice(ids).to_device(device), beam as i64)
+    }
+
+    fn reorder(&mut self, rows: &[i64], sentences: Option<&[i64]>) {
+        let device = self.weights.views[self.model.target_embedding].device();
+        let tensor = |ids: &[i64]| Tensor::from_slice(ids).to_kind(Kind::Int64).to_device(device);
+        self.state.reorder(&tensor(rows), sentences.map(tensor).as_ref());
+    }
+}
