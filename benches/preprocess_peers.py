@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NMT = ROOT / "target/release/nmt"
 BIN = Path(sys.executable).parent
 # Lines a language that the tokenizers are compared on; the text is repeated until it has them.
-TOKENIZER_LINES = 300_000
+TOKENIZER_LINES = 600_000
 
 
 def arguments():
