@@ -1,7 +1,7 @@
 //! GradInit on a network that this library has never seen: a deep ReLU network without normalisation.
 //!
-//! Prints the loss after one SGD step from the plain initialisation and from the learnt one; the learnt one is lower,
-//! about 0.2 for 0.5.
+//! Prints the loss after one SGD step from the plain initialisation, whose sixteen layers are each too large by a half
+//! and multiply to a loss in the thousands, and from the learnt one: below 0.6, where the target's variance is 0.5.
 //!
 //!     cargo run --release --example gradinit_any_network
 

@@ -60,7 +60,7 @@ pub enum Error {
         next: String,
     },
     /// SIGINT or SIGTERM: what has to survive was saved.
-    #[error("stopped by signal {signal}; {saved}")]
+    #[error("stopped by {}; {saved}", signal_name(*signal))]
     Interrupted {
         /// The signal's number; the exit code is 128 + this.
         signal: i32,
@@ -101,6 +101,14 @@ impl Error {
             Error::Interrupted { signal, .. } => 128 + signal,
             _ => 1,
         }
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    match signal {
+        2 => "Ctrl-C (SIGINT)".to_string(),
+        15 => "SIGTERM".to_string(),
+        other => format!("signal {other}"),
     }
 }
 

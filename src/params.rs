@@ -201,7 +201,7 @@ impl Layout {
             names.extend(self.aliases.iter().filter(|(_, b)| **b == block.name).map(|(a, _)| format!("{prefix}{a}")));
             let place = || path.display().to_string();
             let view = names.iter().find_map(|name| tensors.tensor(name).ok()).ok_or_else(|| {
-                let next = "this checkpoint is of another model: check the config";
+                let next = "the file is of another model: give the --config and --set that it was made with";
                 Error::content(place(), format!("a tensor `{}`", names[0]), "none", next)
             })?;
             let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
@@ -210,7 +210,8 @@ impl Layout {
                     place(),
                     format!("`{}` of shape {:?}", block.name, block.shape),
                     format!("shape {shape:?}"),
-                    "the dictionary or the model sizes are not those of this checkpoint",
+                    "the file was made with other model sizes or dictionaries: give every command the same --data, \
+                     --config and --set",
                 ));
             }
             let damaged = |expected: &str, found: &str| {

@@ -32,6 +32,8 @@ pub struct Progress {
     total: Option<u64>,
     position: u64,
     started: Instant,
+    /// The first position that was set, and when: a resumed task does not start at 0.
+    first: Option<(u64, Instant)>,
 }
 
 enum Kind {
@@ -61,12 +63,13 @@ impl Progress {
         } else {
             Kind::Lines(Instant::now())
         };
-        Progress { kind, title, total, position: 0, started: Instant::now() }
+        Progress { kind, title, total, position: 0, started: Instant::now(), first: None }
     }
 
     /// The task stands at step `position`; `message` says what else is worth seeing.
     pub fn set(&mut self, position: u64, message: impl FnOnce() -> String) {
         self.position = position;
+        let (from, since) = *self.first.get_or_insert((position, Instant::now()));
         match &mut self.kind {
             Kind::Bar(bar) => {
                 bar.set_position(position);
@@ -76,7 +79,11 @@ impl Progress {
                 *last = Instant::now();
                 let total = self.total.map(|total| format!("/{total}")).unwrap_or_default();
                 let seconds = self.started.elapsed().as_secs();
-                eprintln!("{} {position}{total} {} ({seconds} s)", self.title, message());
+                let left = self.total.filter(|_| position > from).map_or(String::new(), |total| {
+                    let each = since.elapsed().as_secs_f64() / (position - from) as f64;
+                    format!(", {:.0} s left", each * total.saturating_sub(position) as f64)
+                });
+                eprintln!("{} {position}{total} {} ({seconds} s{left})", self.title, message());
             }
             Kind::Lines(_) | Kind::Silent => {}
         }

@@ -74,8 +74,7 @@ fn from_raw_text_to_a_score() {
 fn scores_of_a_model_and_of_its_translations_are_equal() {
     let lab = Lab::new();
     lab.preprocess().train("run", &["--max-updates", "60", "--set", "schedule.learning_rate=0.01"]).ok();
-    let score =
-        ["score", "--model", "run", "--data", "data", "--output", "out.en", "--json", "--metrics", "bleu", "chrf"];
+    let score = ["score", "--model", "run", "--data", "data", "--output", "out.en", "--json", "--metrics", "bleu,chrf"];
     let of_model: serde_json::Value = serde_json::from_str(&lab.nmt(&score).ok()).unwrap();
     let files = ["score", "--hypotheses", "out.en", "--references", "test.en", "--tokenize", "none", "--json"];
     let of_files: serde_json::Value = serde_json::from_str(&lab.nmt(&files).ok()).unwrap();
@@ -119,6 +118,66 @@ fn every_recipe_is_a_configuration() {
         }
     }
     assert!(recipes >= 7, "{recipes}");
+}
+
+#[test]
+fn gradinit_says_whether_its_bound_mattered_and_replaces_nothing() {
+    let lab = Lab::new();
+    let gradinit = |output: &str, further: &[&str]| {
+        let mut arguments = vec!["gradinit", "--data", "data", "--iterations", "3", "--output", output];
+        arguments.extend(TINY);
+        arguments.extend(further);
+        lab.nmt(&arguments)
+    };
+    lab.preprocess();
+    gradinit("init", &[]).fails(2, &["--output", "init.safetensors"]);
+    let loose = gradinit("init.safetensors", &["--gamma", "1e9"]);
+    for part in ["0 of 3 steps lowered it", "γ never bound", "loss after one step of the optimiser from"] {
+        assert!(loose.stderr.contains(part), "{}", loose.stderr);
+    }
+    gradinit("init.safetensors", &[]).fails(2, &["init.safetensors exists already", "--overwrite"]);
+    let tight = gradinit("init.safetensors", &["--overwrite", "--gamma", "1e-9"]);
+    assert!(tight.stderr.contains("3 of 3 steps lowered it\nno step lowered the loss"), "{}", tight.stderr);
+    // It is a start, no model.
+    lab.nmt(&["translate", "--model", "init.safetensors"]).fails(1, &["init.safetensors: expected a checkpoint"]);
+    // Other sizes: the message names both ends.
+    let mut other = lab.train_arguments("run", &["--init", "init.safetensors"]);
+    other.extend(["--set", "model.embed_dim=16"]);
+    lab.nmt(&other).fails(1, &["init.safetensors: expected", "same --data, --config and --set"]);
+}
+
+#[test]
+fn a_program_that_waits_for_each_translation_gets_it() {
+    use std::io::{BufRead, BufReader, Write};
+    let lab = Lab::new();
+    lab.preprocess().train("run", &["--max-updates", "2"]).ok();
+    let mut child = lab
+        .command(&["translate", "--model", "run", "--buffer-size", "1", "--quiet"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut to, mut from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    for source in ["a b c\n", "d e f\n"] {
+        to.write_all(source.as_bytes()).unwrap();
+        let mut line = String::new();
+        assert!(from.read_line(&mut line).unwrap() > 0);
+    }
+    drop(to);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_data_folder_says_what_it_holds() {
+    let lab = Lab::new();
+    let table = lab.preprocess().nmt(&["data", "show", "--data", "data"]).ok();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split('\t').collect()).collect();
+    let named: Vec<_> = rows.iter().map(|row| row[..3].join(" ")).collect();
+    let expected = ["test de 40", "test en 40", "train de 400", "train en 400", "valid de 40", "valid en 40"];
+    assert_eq!((named[0].as_str(), &named[1..]), ("split lang sentences", &expected.map(String::from)[..]));
+    let ids = lab.nmt(&["data", "show", "--data", "data", "--split", "test", "--lang", "en", "--ids"]).ok();
+    assert_eq!(rows[2][3].parse::<usize>().unwrap(), ids.split_whitespace().count());
+    lab.nmt(&["data", "show", "--data", "data", "--split", "test"]).fails(2, &["--lang"]);
 }
 
 #[test]

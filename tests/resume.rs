@@ -108,7 +108,12 @@ fn a_run_is_not_overwritten_or_changed_by_accident() {
     lab.train("run", &["--max-updates=3"]).fails(2, &["holds a run already", "--resume"]);
     let more = ["train", "--data", "data", "--output", "run", "--resume"];
     lab.nmt(&[&more[..], &["--seed", "9"]].concat()).fails(2, &["training.seed = 1", "found 9"]);
+    let again = lab.nmt(&more);
+    assert!(again.code == 0 && again.stderr.contains("nothing to do: trained 3 updates"), "{}", again.stderr);
     // Going on for longer is what --resume is for.
-    lab.nmt(&[&more[..], &["--max-updates", "5"]].concat()).ok();
+    let longer = lab.nmt(&[&more[..], &["--max-updates", "5", "--init", "none.safetensors"]].concat());
+    for part in ["was 3 and is 5", "--init none.safetensors is not read"] {
+        assert!(longer.code == 0 && longer.stderr.contains(part), "{}", longer.stderr);
+    }
     assert!(events(&lab, "run").iter().any(|event| event["update"] == 5));
 }

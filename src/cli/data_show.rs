@@ -8,17 +8,18 @@ use nmt::error::Error;
 use nmt::text::join_subwords;
 
 /// Print a split of a dataset, a sentence a line, as it was binarised; words that are not in the dictionary are `<unk>`.
+/// Without --split and --lang: what the folder holds.
 #[derive(Debug, clap::Args)]
 pub struct DataShowArgs {
     /// The folder, made by `nmt preprocess` or fairseq-preprocess
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
-    /// The split: train, valid, test …
-    #[arg(long)]
-    split: String,
+    /// The split: train, valid, test … [default: list splits and languages]
+    #[arg(long, requires = "lang")]
+    split: Option<String>,
     /// The language to print
-    #[arg(long)]
-    lang: String,
+    #[arg(long, requires = "split")]
+    lang: Option<String>,
     /// Print ids instead of words, the 2 of `</s>` at the end included
     #[arg(long)]
     ids: bool,
@@ -37,17 +38,18 @@ impl DataShowArgs {
     /// Print the split. A reader that stops reading is no error.
     pub fn run(&self) -> nmt::Result<()> {
         let folder = DataFolder::open(&self.data, self.source_lang.as_deref(), self.target_lang.as_deref())?;
-        folder.check_split(&self.split)?;
+        let (Some(split), Some(lang)) = (&self.split, &self.lang) else { return list(&folder) };
+        folder.check_split(split)?;
         let languages = [folder.source_lang(), folder.target_lang()];
-        if !languages.contains(&self.lang.as_str()) {
+        if !languages.contains(&lang.as_str()) {
             return Err(Error::usage(
-                format!("{} has no language {:?}; it has {}", self.data.display(), self.lang, languages.join(", ")),
+                format!("{} has no language {:?}; it has {}", self.data.display(), lang, languages.join(", ")),
                 "choose one of these",
             ));
         }
-        let path = folder.dictionary(&self.lang);
+        let path = folder.dictionary(lang);
         let dictionary = Dictionary::load(&path)?;
-        let dataset = IndexedDataset::open(&folder.prefix(&self.split, &self.lang))?;
+        let dataset = IndexedDataset::open(&folder.prefix(split, lang))?;
         dataset.check_ids(dictionary.len(), &path)?;
         let mut out = BufWriter::new(io::stdout().lock());
         let written = (0..dataset.len())
@@ -68,4 +70,17 @@ impl DataShowArgs {
         let line = ids.iter().map(|&id| dictionary.symbol(id)).collect::<Vec<_>>().join(" ");
         if self.remove_bpe { join_subwords(&line) } else { line }
     }
+}
+
+/// Print what the folder holds: split, language, sentences, tokens (`</s>` included), entries of the dictionary.
+fn list(folder: &DataFolder) -> nmt::Result<()> {
+    let mut table = "split\tlang\tsentences\ttokens\tdictionary\n".to_string();
+    for split in folder.splits()? {
+        for lang in [folder.source_lang(), folder.target_lang()] {
+            let dataset = IndexedDataset::open(&folder.prefix(&split, lang))?;
+            let entries = Dictionary::load(&folder.dictionary(lang))?.len();
+            table.push_str(&format!("{split}\t{lang}\t{}\t{}\t{entries}\n", dataset.len(), dataset.tokens()));
+        }
+    }
+    super::print(&table)
 }

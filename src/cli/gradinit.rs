@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
-use nmt::init::gradinit::{Branch, Target, gradinit, rescale};
+use nmt::init::gradinit::{Branch, GradInitConfig, Iteration, Target, gradinit, rescale};
 use nmt::init::initial_theta;
 use nmt::machine;
 use nmt::model::Transformer;
@@ -22,6 +22,11 @@ use super::signals;
 
 /// Arguments of `nmt gradinit`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nmt gradinit --data data --config configs/multi30k_gradinit_adam.toml --optimizer adam --output init.safetensors
+  nmt train    --data data --config configs/multi30k_gradinit_adam.toml --init init.safetensors --no-warmup --output run
+The model is that of --config and --set: give both commands the same ones. Without them it is the full-size model of the
+paper, for which a machine without a GPU needs hours.")]
 pub struct GradInitArgs {
     /// The data folder that `nmt preprocess` or fairseq-preprocess made
     #[arg(long, value_name = "DIR")]
@@ -34,6 +39,9 @@ pub struct GradInitArgs {
     /// Where the rescaled parameters go; the scales and the trajectory are written beside it
     #[arg(long, value_name = "FILE.safetensors")]
     output: PathBuf,
+    /// Replace the files of --output
+    #[arg(long)]
+    overwrite: bool,
     /// Rescale these parameters instead of freshly drawn ones
     #[arg(long, value_name = "FILE.safetensors")]
     init: Option<PathBuf>,
@@ -86,9 +94,26 @@ impl GradInitArgs {
         ])
     }
 
+    /// Refuse an output that `nmt train` would not take, or that is there.
+    fn check_output(&self) -> Result<()> {
+        let output = &self.output;
+        if output.extension().is_none_or(|extension| extension != "safetensors") {
+            return Err(Error::usage(
+                format!("--output: expected a name that ends with .safetensors, found {}", output.display()),
+                format!("give {}", output.with_extension("safetensors").display()),
+            ));
+        }
+        if output.exists() && !self.overwrite {
+            let next = "give --overwrite to replace it, or another --output";
+            return Err(Error::usage(format!("{} exists already", output.display()), next));
+        }
+        Ok(())
+    }
+
     /// Run GradInit and write what it learnt.
     pub fn run(&self) -> Result<()> {
         let config = self.resolve()?;
+        self.check_output()?;
         let (device, seed) = (machine::device(), config.training.seed);
         let dataset = ParallelDataset::open(&self.data, "train", None, None)?;
         let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);
@@ -116,6 +141,7 @@ impl GradInitArgs {
         let names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
         let mut trajectory =
             vec![json!({"event": "blocks", "names": names, "gamma": finite(settings.gamma)}).to_string()];
+        let mut summary = Summary::default();
         let mut bar = Progress::new("gradinit", Some(settings.iterations));
         let stopped = signals::watch()?;
         let mut halves = OverlappingHalves::new(&data, seed)?;
@@ -129,6 +155,7 @@ impl GradInitArgs {
                     serde_json::to_string(iteration)
                         .map_err(|error| Error::content("the trajectory", "JSON", error.to_string(), ""))?,
                 );
+                summary.add(iteration);
                 bar.set(iteration.iteration + 1, || {
                     let branch = if iteration.branch == Branch::Constraint { "constraint" } else { "objective" };
                     format!("loss {:.3} gradient norm {:.1} {branch}", iteration.loss, iteration.gradient_norm)
@@ -140,6 +167,7 @@ impl GradInitArgs {
             },
         )?;
         drop(bar);
+        progress::note(summary.describe(settings));
 
         let m = Tensor::from_slice(&scales).to_kind(tch::Kind::Float).to_device(device);
         save_weights(&self.output, model.layout(), &rescale(model.layout(), &theta0, &m), &identity)?;
@@ -152,6 +180,59 @@ impl GradInitArgs {
         files::write_whole(&scales_path, (pretty + "\n").as_bytes())?;
         files::write_whole(&trajectory_path, (trajectory.join("\n") + "\n").as_bytes())?;
         super::print(&format!("{}\n{}\n{}\n", self.output.display(), scales_path.display(), trajectory_path.display()))
+    }
+}
+
+/// What a run of GradInit did, for its last note.
+#[derive(Default)]
+struct Summary {
+    first_norm: Option<f64>,
+    last_norm: f64,
+    constraint_steps: u64,
+    objective_steps: u64,
+    /// The loss after the look-ahead's step, of the first and of the last objective step.
+    after_step: Option<(f64, f64)>,
+}
+
+impl Summary {
+    fn add(&mut self, iteration: &Iteration) {
+        self.first_norm.get_or_insert(iteration.gradient_norm);
+        self.last_norm = iteration.gradient_norm;
+        match iteration.branch {
+            Branch::Constraint => self.constraint_steps += 1,
+            Branch::Objective => self.objective_steps += 1,
+        }
+        if let Some(loss) = iteration.loss_after_step {
+            self.after_step = Some((self.after_step.map_or(loss, |(first, _)| first), loss));
+        }
+    }
+
+    /// The norms, whether γ was ever reached, and what the objective gained.
+    fn describe(&self, settings: &GradInitConfig) -> String {
+        let Some(first) = self.first_norm else { return "GradInit: no iteration".to_string() };
+        let (gamma, last, steps) = (settings.gamma, self.last_norm, self.constraint_steps);
+        let all = steps + self.objective_steps;
+        let mut text = format!(
+            "GradInit: gradient norm {first:.1} at first, {last:.1} at last, γ {gamma}: {steps} of {all} steps lowered it"
+        );
+        if let Some((first, last)) = self.after_step {
+            text.push_str(&format!(
+                "; the other steps: loss after one step of the optimiser from {first:.3} to {last:.3}"
+            ));
+        }
+        if steps == 0 && gamma.is_finite() {
+            text.push_str(&format!(
+                "\nγ never bound: the norm grows with the number of parameters. 0.7 of the first norm, --gamma {:.0}, is a \
+                 start",
+                0.7 * first
+            ));
+        } else if self.objective_steps == 0 {
+            text.push_str(
+                "\nno step lowered the loss: γ was not reached. Raise --gamma (0.7 of the first norm is a start) or \
+                 --iterations",
+            );
+        }
+        text
     }
 }
 

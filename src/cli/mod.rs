@@ -17,15 +17,19 @@ mod translate;
 
 use clap::{Parser, Subcommand};
 
+/// The heading of options that every command has.
+const GLOBAL: &str = "Global options";
+
 /// Sequence-to-sequence translation that trains without learning-rate warmup.
 #[derive(Debug, Parser)]
 #[command(name = "nmt", version, about, max_term_width = 110)]
 pub struct CommandLine {
     /// No progress and no notes on standard error
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     quiet: bool,
     /// Threads of libtorch and of work on text [default: all cores]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, global = true, value_name = "N", help_heading = GLOBAL,
+        value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     #[command(subcommand)]
     command: Command,
@@ -64,17 +68,26 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum DataCommand {
-    /// Print a split as text or ids, one sentence a line
+    /// Print a split as text or ids, one sentence a line, or list the splits
     Show(data_show::DataShowArgs),
 }
 
 impl CommandLine {
     /// Run the sub-command.
     pub fn run(&self) -> nmt::Result<()> {
+        if matches!(self.command, Command::Train(_) | Command::Gradinit(_)) {
+            nmt::machine::wait_briefly();
+        }
         nmt::machine::keep_freed_memory();
         nmt::progress::set_quiet(self.quiet);
         let threads = self.threads.map(usize::from);
         if let Some(threads) = threads {
+            let cores = nmt::machine::machine().cores;
+            if threads > cores {
+                nmt::progress::note(format!(
+                    "warning: --threads {threads} on {cores} cores: they will wait for each other"
+                ));
+            }
             tch::set_num_threads(threads as i32);
         }
         match &self.command {

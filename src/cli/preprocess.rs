@@ -69,7 +69,7 @@ pub struct PreprocessArgs {
     #[arg(long, help_heading = "Text")]
     no_escape: bool,
     /// Learn a byte-pair encoding of N merges from both sides of the training text together
-    #[arg(long, value_name = "N", help_heading = "Pieces")]
+    #[arg(long, value_name = "N", help_heading = "Pieces", value_parser = merges)]
     bpe_merges: Option<usize>,
     /// Take a finished byte-pair encoding: a tokenizer.json, or the codes of subword-nmt
     #[arg(long, value_name = "FILE", conflicts_with = "bpe_merges", help_heading = "Pieces")]
@@ -194,6 +194,13 @@ fn name_tests(tests: &[String]) -> Vec<(String, PathBuf)> {
         }
     };
     tests.iter().map(&mut named).collect()
+}
+
+fn merges(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(merges) if merges >= 1 => Ok(merges),
+        _ => Err("expected a number from 1, such as 10000; leave the option out for whole words".to_string()),
+    }
 }
 
 fn ratio(text: &str) -> Result<f64, String> {

@@ -11,6 +11,10 @@ use super::translate::SearchOptions;
 
 /// Arguments of `nmt score`.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "nmt score --model RUN --data DIR [--split SPLIT] [--detokenize] [OPTIONS]
+       nmt score --hypotheses FILE --references FILE... [OPTIONS]
+       nmt score --compare BASELINE SYSTEM... (--references FILE... | --data DIR) [OPTIONS]
+       nmt score --seeds SYSTEM SYSTEM... (--references FILE... | --data DIR) [OPTIONS]")]
 #[command(group = clap::ArgGroup::new("what").required(true), group = clap::ArgGroup::new("against").required(true))]
 pub struct ScoreArgs {
     /// Translate a split with the model of this run folder, and score that
@@ -59,7 +63,7 @@ impl ScoreArgs {
             Some(data) => {
                 if !self.detokenize {
                     // The data are tokenised: another tokenizer would give a number that compares with nothing.
-                    options.tokenize = Tokenizer::None;
+                    options.default_tokenizer = Tokenizer::None;
                 }
                 let (detokenize, search) = (self.detokenize, &self.search);
                 Split { data, name: &self.split, detokenize, search }.translate(&systems)?

@@ -14,11 +14,15 @@ use super::score_systems::Material;
 #[derive(Debug, Clone, clap::Args)]
 pub struct ScoreOptions {
     /// The scores to compute
-    #[arg(long, num_args = 1.., value_enum, default_values = ["bleu", "chrf", "chrf++", "ter"])]
+    #[arg(long, num_args = 1.., value_delimiter = ',', value_enum, default_values = ["bleu", "chrf", "chrf++", "ter"])]
     metrics: Vec<Metric>,
-    /// How BLEU splits lines into words: 13a for detokenised text, none for text that is tokenised already
-    #[arg(long, value_enum, default_value = "13a")]
-    pub tokenize: Tokenizer,
+    /// How BLEU splits lines into words: 13a for detokenised text, none for text that is tokenised already [default: 13a;
+    /// none with --data unless --detokenize]
+    #[arg(long, value_enum)]
+    tokenize: Option<Tokenizer>,
+    /// What [`ScoreOptions::tokenize`] is where it was not given.
+    #[arg(skip = Tokenizer::V13a)]
+    pub default_tokenizer: Tokenizer,
     /// Ignore case in BLEU and chrF (TER ignores it anyway)
     #[arg(long)]
     lowercase: bool,
@@ -94,7 +98,7 @@ impl ScoreOptions {
 
     fn options(&self) -> Options {
         let bleu = BleuOptions {
-            tokenize: self.tokenize,
+            tokenize: self.tokenize.unwrap_or(self.default_tokenizer),
             smooth_method: self.smooth_method,
             smooth_value: self.smooth_value,
             effective_order: self.effective_order,

@@ -20,6 +20,13 @@ pub fn watch() -> nmt::Result<impl Fn() -> Option<i32>> {
         };
         register().map_err(nmt::Error::io("watch for signals of", "this process"))?;
     }
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
+        .map_err(nmt::Error::io("watch for signals of", "this process"))?;
+    std::thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            nmt::progress::note("stopping after this step; once more stops at once");
+        }
+    });
     Ok(move || match seen.load(Ordering::Relaxed) {
         0 => None,
         signal => Some(signal as i32),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nmt::config::Config;
+use nmt::config::{Compute, Config};
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::init::initial_theta;
@@ -18,6 +18,10 @@ use super::signals;
 
 /// Arguments of `nmt train`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nmt train --data data --config configs/multi30k_gradinit_adam.toml --init init.safetensors --no-warmup --output run
+  nmt train --data data --output run --resume                     go on with a run that was stopped
+  nmt train --data data --config my.toml --set model.embed_dim=128 --max-updates 1000 --output small")]
 pub struct TrainArgs {
     /// The data folder that `nmt preprocess` or fairseq-preprocess made
     #[arg(long, value_name = "DIR")]
@@ -43,6 +47,9 @@ pub struct TrainArgs {
     /// goes on
     #[arg(long, value_name = "N")]
     stop_after: Option<u64>,
+    /// Epochs, where they end before the updates do: training.max_epochs
+    #[arg(long, value_name = "N")]
+    max_epochs: Option<u64>,
     /// Tokens of a batch: training.max_tokens
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -97,17 +104,21 @@ impl TrainArgs {
         copy_data_files(&dataset.folder, run)?;
         files::write_whole(&run.join("config.toml"), nmt::config::describe(&config)?.as_bytes())?;
         progress::note(format!(
-            "{} parameters, {} sentence pairs, {} dictionary entries, {:?}, {} threads{}",
-            model.layout().total(),
+            "{} → {}: {} sentence pairs, dictionaries of {} and {} entries; {} parameters, {}, {} threads{}",
+            dataset.folder.source_lang(),
+            dataset.folder.target_lang(),
             dataset.len(),
+            source.len(),
             target.len(),
-            config.training.compute,
+            model.layout().total(),
+            if config.training.compute == Compute::Bf16 { "bf16" } else { "fp32" },
             tch::get_num_threads(),
             if resume { format!(", going on after update {}", checkpoint.state.update) } else { String::new() }
         ));
         let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
         let validator = Validator::new(valid, &config, device)?;
         let signal = signals::watch()?;
+        let updates_before = checkpoint.state.update;
         let outcome = train(
             &model,
             &data,
@@ -121,8 +132,9 @@ impl TrainArgs {
             let metric = format!("{:?}", config.validation.chosen_metric()).to_lowercase();
             format!(", best {metric} {value:.3} at update {update} in {}", run.join(BEST).display())
         });
+        let nothing = if outcome.updates == updates_before { "nothing to do: " } else { "" };
         progress::note(format!(
-            "trained {} updates, {} epochs, {:.0} s (stopped by {}){best}",
+            "{nothing}trained {} updates, {} epochs, {:.0} s (ended by {}){best}",
             outcome.updates, outcome.epochs, outcome.seconds, outcome.reason
         ));
         super::print(&format!("{}\n", run.display()))
@@ -138,12 +150,24 @@ impl TrainArgs {
         let mut config = options.load(&[
             self.no_warmup.then(|| "schedule.warmup_updates=0".to_string()),
             setting("training.max_updates", self.max_updates),
+            setting("training.max_epochs", self.max_epochs),
             setting("training.max_tokens", self.max_tokens),
             setting("training.seed", self.seed),
         ])?;
         config.training.compute = config.training.compute.resolved();
         if resume {
-            check_unchanged(&Config::load(Some(&saved_path), &[])?, &config, &saved_path)?;
+            let saved = Config::load(Some(&saved_path), &[])?;
+            check_unchanged(&saved, &config, &saved_path)?;
+            let (before, now) = (saved.training.max_updates, config.training.max_updates);
+            if before != now {
+                progress::note(format!(
+                    "training.max_updates was {before} and is {now}: the learning rate goes on as if it had been {now} \
+                     from the start"
+                ));
+            }
+            if let Some(init) = &self.init {
+                progress::note(format!("--init {} is not read: the run goes on from {LAST}", init.display()));
+            }
         }
         Ok(config)
     }

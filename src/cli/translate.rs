@@ -11,7 +11,7 @@ use nmt::translation::ModelFolder;
 use nmt::{Result, machine};
 use serde_json::json;
 
-/// Lines that are translated together where nobody waits for each.
+/// Lines that are translated together where nobody waits for each: fairseq-interactive's --buffer-size.
 const LINES_AT_A_TIME: usize = 2048;
 
 /// How a model is searched for translations.
@@ -55,6 +55,10 @@ pub struct TranslateArgs {
     /// Translations of every sentence, best first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     n_best: u16,
+    /// Lines that are read before they are translated together [default: 1 from a terminal, else 2048]. 1 answers each
+    /// line at once, for a program that waits for it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    buffer_size: Option<u32>,
     /// text: a translation a line; tsv: line, rank, score, translation; jsonl: one object a sentence
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -86,7 +90,14 @@ impl TranslateArgs {
         if interactive {
             progress::note(format!("{} → {}: a sentence a line", model.source_lang, model.target_lang));
         }
-        let at_a_time = if interactive { 1 } else { LINES_AT_A_TIME };
+        let default = if interactive { 1 } else { LINES_AT_A_TIME };
+        let at_a_time = self.buffer_size.map_or(default, |lines| lines as usize);
+        if !model.has_tokenizer() {
+            progress::note(
+                "the model's data came without a tokenizer: words are what stands between blanks, so give the text as \
+                 its training data were (tokenised and cut into subwords), and expect such text",
+            );
+        }
         let mut bar = (!interactive).then(|| Progress::new("translate", None));
         let mut done = 0;
         loop {

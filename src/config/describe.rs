@@ -55,5 +55,6 @@ fn comment(property: Option<&Value>, schema: &Value) -> String {
             }
         }
     }
-    text.lines().map(|line| format!("# {line}\n")).collect()
+    // Brackets are escaped for rustdoc, where they would be links.
+    text.replace("\\[", "[").replace("\\]", "]").lines().map(|line| format!("# {line}\n")).collect()
 }

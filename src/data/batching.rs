@@ -105,7 +105,8 @@ pub fn batch_by_size(
                 format!("sentence pair {i}"),
                 format!("at most {} tokens, </s> included", limits.longest()),
                 format!("{}", length(i)),
-                "raise --max-tokens or --max-length, or leave long sentences out with --skip-too-long",
+                "raise training.max_tokens (--max-tokens) or model.max_positions, or leave long sentences out with \
+                 --set training.skip_too_long=true",
             ));
         }
         let longest_with = longest.max(length(i));

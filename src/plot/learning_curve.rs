@@ -15,8 +15,8 @@ use crate::files::write_atomically;
 
 /// Draw the learning curves of runs over each other and write them to `output`, an `.svg` or a `.png`.
 ///
-/// A run is its name in the legend and the path of its log. The upper panel shows the training loss and the negative
-/// log-likelihood of validation in bits per target token, the lower one BLEU of validation where a log has it. The
+/// A run is its name in the legend and the path of its log. The upper panel shows the negative log-likelihood of
+/// training (with dropout) and of validation in bits per target token, the lower one BLEU of validation where a log has it. The
 /// loss of a run that diverges leaves the panel above the largest first loss of all runs.
 ///
 /// # Errors
@@ -91,7 +91,7 @@ impl LearningCurve {
             .iter()
             .map(|run| Curve {
                 name: run.name.clone(),
-                training: series(&run.training, |point| point.loss),
+                training: series(&run.training, |point| point.nll_loss.or(point.loss)),
                 validation: series(&run.validation, |point| point.nll_loss),
                 bleu: series(&run.validation, |point| point.bleu),
             })

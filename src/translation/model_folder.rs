@@ -97,6 +97,15 @@ impl ModelFolder {
             })?;
             (folder.to_path_buf(), checkpoint)
         };
+        let is_checkpoint = checkpoint.extension().is_some_and(|extension| extension == "safetensors");
+        if !is_checkpoint || !folder.join(CONFIG).exists() {
+            return Err(Error::content(
+                checkpoint.display().to_string(),
+                format!("a checkpoint (.safetensors) in a run folder with its {CONFIG}"),
+                if is_checkpoint { format!("no {CONFIG} beside it") } else { "another file".to_string() },
+                "give the --output folder of `nmt train`; what `nmt gradinit` writes is a start for it, no trained model",
+            ));
+        }
         let config = Config::load(Some(&folder.join(CONFIG)), &[])?;
         let metadata = safetensors_metadata(&checkpoint)?;
         let language = |key: &str| {
@@ -134,6 +143,11 @@ impl ModelFolder {
             model,
             theta,
         })
+    }
+
+    /// Whether raw text is tokenised and cut into subwords as the training data were.
+    pub fn has_tokenizer(&self) -> bool {
+        self.source_text.is_some() || self.subword.is_some()
     }
 
     /// Raw text to source ids, ending with `</s>`.
