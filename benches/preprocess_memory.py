@@ -28,7 +28,7 @@ def main():
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     nmt = ROOT / "target/release/nmt"
-    measured = {"start": run([nmt, "--version"])}
+    measured = {"start": run([nmt, "config"])}
     print(f"{'':12} {'seconds':>9} {'peak MiB':>9}")
     with tempfile.TemporaryDirectory() as folder:
         for times in [1, given.times]:

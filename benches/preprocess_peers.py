@@ -11,11 +11,13 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from measure import commit, machine, run
+from measure import commit, machine, repeated, run
 
 ROOT = Path(__file__).resolve().parent.parent
 NMT = ROOT / "target/release/nmt"
 BIN = Path(sys.executable).parent
+# A round runs each command of nmt so often, and its median counts: they are short.
+TIMES = 5
 # Lines a language that the tokenizers are compared on; the text is repeated until it has them.
 TOKENIZER_LINES = 600_000
 
@@ -66,9 +68,9 @@ def peers(folder, langs, merges, cores):
 
 
 def nmt(folder, langs, merges):
-    shutil.rmtree(folder / "nmt", ignore_errors=True)
-    return run([NMT, "--quiet", "preprocess", "--source-lang", langs[0], "--target-lang", langs[1], "--train",
-                folder / "raw", "--bpe-merges", str(merges), "--joined-dictionary", "--output", folder / "nmt"])
+    command = [NMT, "--quiet", "preprocess", "--source-lang", langs[0], "--target-lang", langs[1], "--train",
+               folder / "raw", "--bpe-merges", str(merges), "--joined-dictionary", "--output", folder / "nmt"]
+    return repeated(TIMES, command, before=lambda: shutil.rmtree(folder / "nmt", ignore_errors=True))
 
 
 def tokenizers(folder, lang):
@@ -82,12 +84,12 @@ def tokenizers(folder, lang):
     commands = {
         "tokenizer.perl": ["perl", script, "-q", "-l", lang],
         "sacremoses": [BIN / "sacremoses", "-l", lang, "-j", "1", "tokenize"],
-        "nmt tokenize": [NMT, "--threads", "1", "tokenize", "--lang", lang],
     }
     if shutil.which("perl") is None:
         print("preprocess_peers: no perl here; tokenizer.perl is left out", file=sys.stderr)
         del commands["tokenizer.perl"]
-    return {name: run(command, long) for name, command in commands.items()}
+    results = {name: run(command, long) for name, command in commands.items()}
+    return results | {"nmt tokenize": repeated(TIMES, [NMT, "--threads", "1", "tokenize", "--lang", lang], long)}
 
 
 def median(values):
@@ -109,7 +111,7 @@ def main():
             rounds.append({
                 "peers": peers(folder, langs, given.merges, facts["cores"]),
                 "nmt": nmt(folder, langs, given.merges),
-                "start of nmt": run([NMT, "--version"]),
+                "start of nmt": repeated(TIMES, [NMT, "config"]),
                 "tokenizers": tokenizers(folder, langs[0]),
             })
 
