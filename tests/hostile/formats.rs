@@ -120,11 +120,16 @@ fn segment(subword: &Subword) {
 #[test]
 fn the_tokenizer() {
     let data = Data::new();
-    let undamaged = Subword::load(&data.dir()).unwrap().unwrap().merges().to_vec();
+    let sorted = |subword: &Subword| {
+        let mut merges = subword.merges().to_vec();
+        merges.sort();
+        merges
+    };
+    let undamaged = sorted(&Subword::load(&data.dir()).unwrap().unwrap());
     data.attack("tokenizer.json", |path| {
         let subword = Subword::read(path)?;
-        // A merge may become another, but none is lost without a word.
-        assert_eq!(subword.merges(), undamaged);
+        // Another order is another encoding, and as good a file; but no merge is lost or becomes another without a word.
+        assert_eq!(sorted(&subword), undamaged);
         segment(&subword);
         Ok(())
     });
