@@ -2,6 +2,7 @@
 
 import os
 import platform
+import statistics
 import subprocess
 import time
 
@@ -18,6 +19,15 @@ def run(command, stdin=None, stdout=None):
     if child.returncode != 0:
         raise SystemExit(f"{' '.join(map(str, command))}: exit {child.returncode}\n{complaint.decode(errors='replace')}")
     return {"seconds": seconds, "processor": usage.ru_utime + usage.ru_stime, "peak_mib": usage.ru_maxrss / 1024}
+
+
+def repeated(times, command, stdin=None, before=lambda: None):
+    """Run a short command several times, `before` each time; the medians, and all wall seconds."""
+    runs = []
+    for _ in range(times):
+        before()
+        runs.append(run(command, stdin))
+    return {key: statistics.median(r[key] for r in runs) for key in runs[0]} | {"all": [r["seconds"] for r in runs]}
 
 
 def machine():

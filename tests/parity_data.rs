@@ -77,14 +77,12 @@ fn dictionaries_are_built_and_text_is_encoded() {
         let expected = json(&expected);
         let lines = |split: &str, lang: &str| std::fs::read_to_string(text.join(format!("{split}.{lang}"))).unwrap();
         for (side, lang) in ["de", "en"].into_iter().enumerate() {
+            let counted = if joined { vec!["de", "en"] } else { vec![lang] };
+            let text: String = counted.into_iter().map(|lang| lines("train", lang)).collect();
             let mut counts = HashMap::new();
-            for counted in if joined { vec!["de", "en"] } else { vec![lang] } {
-                for word in words(&lines("train", counted)) {
-                    *counts.entry(word.to_string()).or_insert(0) += 1;
-                }
-            }
+            words(&text).for_each(|word| *counts.entry(word).or_insert(0) += 1);
             let limits = DictionaryLimits { threshold: threshold[side], words: words_kept[side], padding_factor };
-            let dictionary = Dictionary::from_counts(&counts, &limits);
+            let dictionary = Dictionary::from_counts(counts, &limits);
             let symbols: Vec<&str> = dictionary.iter().map(|(word, _)| word).collect();
             assert_eq!(serde_json::json!(symbols), expected["dict"][lang]["symbols"], "{variant} {lang}");
             for split in ["train", "valid", "test"] {

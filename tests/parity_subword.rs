@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use common::reference;
-use nmt::text::{Subword, blank_separated, join_subwords, learn_merges};
+use nmt::text::{Merge, Subword, blank_separated, join_subwords, learn_merges};
 
 fn lines(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(path).unwrap();
@@ -24,6 +24,10 @@ fn training_counts() -> Option<HashMap<String, u64>> {
         }
     }
     Some(counts)
+}
+
+fn learn(counts: &HashMap<String, u64>) -> Vec<Merge> {
+    learn_merges(counts.iter().map(|(word, &count)| (word.as_str(), count)), 2000, |_| Ok(())).unwrap()
 }
 
 /// Text and what `apply-bpe` made of it.
@@ -74,7 +78,7 @@ fn codes_are_applied_as_apply_bpe_does() {
 fn a_tokenizer_json_gives_the_same_pieces() {
     let Some(counts) = training_counts() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let merges = learn_merges(&counts, 2000, |_| Ok(())).unwrap();
+    let merges = learn(&counts);
     let learnt = Subword::from_merges(&merges, counts.keys().flat_map(|word| word.chars())).unwrap();
     learnt.save(&folder.path().join("tokenizer.json")).unwrap();
     let subword = Subword::load(folder.path()).unwrap().unwrap();
@@ -105,10 +109,6 @@ fn a_tokenizer_json_gives_the_same_pieces() {
 fn the_merges_are_those_of_learn_bpe() {
     let (Some(codes), Some(counts)) = (codes(), training_counts()) else { return };
     let expected: Vec<String> = lines(&codes).into_iter().skip(1).collect();
-    let learnt: Vec<String> = learn_merges(&counts, 2000, |_| Ok(()))
-        .unwrap()
-        .into_iter()
-        .map(|(first, second)| format!("{first} {second}"))
-        .collect();
+    let learnt: Vec<String> = learn(&counts).into_iter().map(|(first, second)| format!("{first} {second}")).collect();
     assert_eq!(learnt, expected);
 }

@@ -25,9 +25,9 @@ const OVERWRITE: &str = "#fairseq:overwrite";
 ///
 /// ```
 /// use nmt::data::{Dictionary, DictionaryLimits};
-/// let counts = [("Haus", 5), ("ein", 9), ("am", 5)].map(|(word, count)| (word.to_string(), count)).into();
+/// let counts = [("Haus", 5), ("ein", 9), ("am", 5)];
 /// let limits = DictionaryLimits { padding_factor: 1, ..DictionaryLimits::default() };
-/// let dictionary = Dictionary::from_counts(&counts, &limits);
+/// let dictionary = Dictionary::from_counts(counts, &limits);
 /// assert_eq!(dictionary.len(), 7);
 /// assert_eq!(dictionary.index("ein"), 4); // the most frequent word
 /// assert_eq!(dictionary.index("Haus"), 5); // as frequent as "am", but first by code point
@@ -73,15 +73,12 @@ impl Dictionary {
         self.counts.push(count);
     }
 
-    /// The dictionary of a text whose words were counted: by falling count, ties by code point, as fairseq orders it.
-    /// Specials that stand in the text keep their own ids.
-    pub fn from_counts(counts: &HashMap<String, u64>, limits: &DictionaryLimits) -> Dictionary {
+    /// The dictionary of a text whose distinct words were counted: by falling count, ties by code point, as fairseq
+    /// orders it. Specials that stand in the text keep their own ids.
+    pub fn from_counts<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>, limits: &DictionaryLimits) -> Dictionary {
         let mut dictionary = Dictionary::with_specials();
-        let mut words: Vec<(&String, u64)> = counts
-            .iter()
-            .map(|(word, &count)| (word, count))
-            .filter(|(word, count)| *count >= limits.threshold && !dictionary.indices.contains_key(*word))
-            .collect();
+        let is_new = |(word, count): &(&str, u64)| *count >= limits.threshold && !SPECIALS.contains(word);
+        let mut words: Vec<(&str, u64)> = counts.into_iter().filter(is_new).collect();
         words.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
         words.truncate(limits.words.map_or(usize::MAX, |words| words.saturating_sub(SPECIALS.len())));
         for (word, count) in words {
@@ -211,10 +208,6 @@ pub fn words(line: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn counts(list: &[(&str, u64)]) -> HashMap<String, u64> {
-        list.iter().map(|(word, count)| (word.to_string(), *count)).collect()
-    }
-
     fn load(text: &str) -> Result<Dictionary> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dict.de.txt");
@@ -224,19 +217,19 @@ mod tests {
 
     #[test]
     fn limits_and_padding() {
-        let counts = counts(&[("a", 3), ("b", 3), ("ä", 7), ("<unk>", 50), ("madeupword0000", 1), ("z", 1)]);
+        let counts = [("a", 3), ("b", 3), ("ä", 7), ("<unk>", 50), ("madeupword0000", 1), ("z", 1)];
         let limits = DictionaryLimits { threshold: 1, words: Some(8), padding_factor: 8 };
-        let dictionary = Dictionary::from_counts(&counts, &limits);
+        let dictionary = Dictionary::from_counts(counts, &limits);
         let words: Vec<&str> = dictionary.iter().map(|(word, _)| word).collect();
         assert_eq!(words, ["<s>", "<pad>", "</s>", "<unk>", "ä", "a", "b", "madeupword0000"]);
         // A made-up word that the text has already is not added a second time.
         let limits = DictionaryLimits { threshold: 1, words: None, padding_factor: 5 };
-        let dictionary = Dictionary::from_counts(&counts, &limits);
+        let dictionary = Dictionary::from_counts(counts, &limits);
         assert_eq!(dictionary.len(), 10);
         assert_eq!(dictionary.symbol(9), "madeupword0001");
         // Fewer words than specials is no words.
         let limits = DictionaryLimits { threshold: 0, words: Some(2), padding_factor: 1 };
-        assert_eq!(Dictionary::from_counts(&counts, &limits).len(), 4);
+        assert_eq!(Dictionary::from_counts(counts, &limits).len(), 4);
     }
 
     #[test]

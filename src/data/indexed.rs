@@ -5,18 +5,15 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
-use tempfile::{NamedTempFile, TempPath};
 
 use super::dictionary::EOS;
 use super::dtype::Dtype;
 use crate::error::{Error, Result};
-use crate::files;
 
-const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
+pub(super) const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
 const HEADER: usize = 26;
 const AGAIN: &str = "run `nmt preprocess` or fairseq-preprocess again";
 
@@ -179,7 +176,7 @@ impl IndexedDataset {
 }
 
 /// `PREFIX.EXTENSION`; the prefix may itself hold dots.
-fn path(prefix: &Path, extension: &str) -> PathBuf {
+pub(super) fn path(prefix: &Path, extension: &str) -> PathBuf {
     let mut name = OsString::from(prefix);
     name.push(".");
     name.push(extension);
@@ -242,90 +239,9 @@ fn header(idx: &Path, index: &[u8]) -> Result<(Dtype, usize)> {
     }
 }
 
-/// Writes a dataset sentence by sentence; only the lengths are kept in memory. Both files appear when
-/// [`finish`](IndexedWriter::finish) is called, and not before.
-pub struct IndexedWriter {
-    prefix: PathBuf,
-    bin: BufWriter<File>,
-    bin_path: TempPath,
-    dtype: Dtype,
-    lengths: Vec<i32>,
-}
-
-impl IndexedWriter {
-    /// Start `PREFIX.bin` under a temporary name, for ids of a dictionary of `symbols` entries.
-    pub fn create(prefix: &Path, symbols: usize) -> Result<IndexedWriter> {
-        let bin = path(prefix, "bin");
-        let folder = match bin.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let temporary = tempfile::Builder::new().prefix(".nmt-").suffix(".tmp").tempfile_in(folder);
-        let (file, bin_path) = temporary.map(NamedTempFile::into_parts).map_err(Error::io("write", &bin))?;
-        Ok(IndexedWriter {
-            prefix: prefix.to_path_buf(),
-            bin: BufWriter::with_capacity(1 << 20, file),
-            bin_path,
-            dtype: Dtype::fitting(symbols),
-            lengths: Vec::new(),
-        })
-    }
-
-    /// Append a sentence; `ids` end with `</s>`.
-    ///
-    /// # Errors
-    /// [`Error::Content`] for an id that the file's type cannot hold, [`Error::Io`] when the disk is full.
-    pub fn push(&mut self, ids: &[i64]) -> Result<()> {
-        let bad = |expected: &str, found: String| {
-            let place = format!("{}, sentence {}", path(&self.prefix, "bin").display(), self.lengths.len());
-            Err(Error::content(place, expected, found, "take the dictionary these ids come from"))
-        };
-        let Ok(length) = i32::try_from(ids.len()) else {
-            return bad("at most 2147483647 ids in a sentence", ids.len().to_string());
-        };
-        let highest = if self.dtype == Dtype::U16 { i64::from(u16::MAX) } else { i64::from(i32::MAX) };
-        if let Some(id) = ids.iter().find(|&&id| id < 0 || id > highest) {
-            return bad(&format!("ids from 0 to {highest}"), format!("id {id}"));
-        }
-        let written = match self.dtype {
-            Dtype::U16 => ids.iter().try_for_each(|&id| self.bin.write_all(&(id as u16).to_le_bytes())),
-            _ => ids.iter().try_for_each(|&id| self.bin.write_all(&(id as i32).to_le_bytes())),
-        };
-        written.map_err(Error::io("write", path(&self.prefix, "bin")))?;
-        self.lengths.push(length);
-        Ok(())
-    }
-
-    /// Write the index and give both files their names.
-    pub fn finish(self) -> Result<()> {
-        let (bin, idx) = (path(&self.prefix, "bin"), path(&self.prefix, "idx"));
-        let file = self.bin.into_inner().map_err(|e| Error::io("write", &bin)(e.into_error()))?;
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let _ = file.set_permissions(std::fs::Permissions::from_mode(0o644));
-        }
-        file.sync_all().map_err(Error::io("write", &bin))?;
-        self.bin_path.persist(&bin).map_err(|e| Error::io("write", &bin)(e.error))?;
-        files::write_atomically(&idx, |writer| {
-            let mut put = |bytes: &[u8]| writer.write_all(bytes).map_err(Error::io("write", &idx));
-            put(MAGIC)?;
-            put(&1_u64.to_le_bytes())?;
-            put(&[self.dtype.code()])?;
-            put(&(self.lengths.len() as u64).to_le_bytes())?;
-            self.lengths.iter().try_for_each(|length| put(&length.to_le_bytes()))?;
-            let mut offset = 0_i64;
-            self.lengths.iter().try_for_each(|&length| {
-                put(&offset.to_le_bytes())?;
-                offset += i64::from(length) * self.dtype.size() as i64;
-                Ok(())
-            })
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::IndexedWriter;
     use super::*;
 
     fn write(prefix: &Path, symbols: usize, sentences: &[&[i64]]) {

@@ -9,6 +9,7 @@ mod dictionary;
 mod dtype;
 mod folder;
 mod indexed;
+mod indexed_writer;
 mod parallel;
 mod preprocess;
 
@@ -17,7 +18,8 @@ pub use collate::{Batch, collate};
 pub use dictionary::{BOS, Dictionary, DictionaryLimits, EOS, PAD, UNK, words};
 pub use dtype::Dtype;
 pub use folder::{DataFolder, dictionary_path, is_name};
-pub use indexed::{IndexedDataset, IndexedWriter};
+pub use indexed::IndexedDataset;
+pub use indexed_writer::IndexedWriter;
 pub use parallel::ParallelDataset;
 pub use preprocess::{
     Bpe, DictionaryOptions, DictionaryReport, DropoutOptions, DroppedPairs, PreprocessOptions, PreprocessReport,

@@ -92,8 +92,8 @@ impl ParallelDataset {
 
 #[cfg(test)]
 mod tests {
-    use super::super::indexed::IndexedWriter;
     use super::*;
+    use crate::data::IndexedWriter;
 
     fn folder(source: usize, target: usize, words: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();

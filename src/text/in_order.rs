@@ -1,37 +1,54 @@
 //! Work on pieces of a stream in several threads, with the results in the order of the stream.
 
+use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 
 use crate::error::Result;
 
-/// Take pieces from `next` until it has none, `work` on as many at a time as there are `threads`, and hand every result
-/// to `take` in the order of the pieces. No more than `threads` pieces are in memory.
+/// Take pieces from `next` until it has none, `work` on them in `threads` threads, and hand every result to `take` in
+/// the order of the pieces. `next` and `take` run in the calling thread, while the others work. No more than two pieces
+/// a thread are in memory. With one thread, the calling one does everything.
 pub fn in_order<Piece: Send, Done: Send>(
     threads: usize,
     mut next: impl FnMut() -> Result<Option<Piece>>,
     work: impl Fn(Piece) -> Done + Sync,
     mut take: impl FnMut(Done) -> Result<()>,
 ) -> Result<()> {
-    loop {
-        let mut pieces = Vec::new();
-        while pieces.len() < threads.max(1)
-            && let Some(piece) = next()?
-        {
-            pieces.push(piece);
+    if threads <= 1 {
+        while let Some(piece) = next()? {
+            take(work(piece))?;
         }
-        if pieces.is_empty() {
-            return Ok(());
-        }
-        let done: Vec<Done> = thread::scope(|scope| {
-            let work = &work;
-            let running: Vec<_> = pieces.into_iter().map(|piece| scope.spawn(move || work(piece))).collect();
-            let wait = |thread: thread::ScopedJoinHandle<'_, Done>| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            };
-            running.into_iter().map(wait).collect()
-        });
-        done.into_iter().try_for_each(&mut take)?;
+        return Ok(());
     }
+    thread::scope(|scope| {
+        let work = &work;
+        // Piece i goes to thread i modulo their number, and its result comes back from there.
+        let start = |_| {
+            let (give, pieces) = sync_channel::<Piece>(2);
+            let (give_back, results) = channel();
+            scope.spawn(move || pieces.into_iter().try_for_each(|piece| give_back.send(work(piece))));
+            (give, results)
+        };
+        let workers: Vec<_> = (0..threads).map(start).collect();
+        let (mut given, mut taken) = (0, 0);
+        let mut ended = false;
+        loop {
+            while !ended && given < taken + 2 * threads {
+                match next()? {
+                    // A thread that is gone has panicked, which the end of the scope passes on.
+                    Some(piece) => _ = workers[given % threads].0.send(piece),
+                    None => ended = true,
+                }
+                given += usize::from(!ended);
+            }
+            if taken == given {
+                return Ok(());
+            }
+            let Ok(done) = workers[taken % threads].1.recv() else { return Ok(()) };
+            take(done)?;
+            taken += 1;
+        }
+    })
 }
 
 #[cfg(test)]
@@ -44,7 +61,7 @@ mod tests {
         for threads in [0, 1, 3, 8] {
             let (mut numbers, mut seen) = (0..20_u64, Vec::new());
             let work = |n: u64| {
-                // The later pieces of a round are done first.
+                // Later pieces are done before earlier ones.
                 thread::sleep(std::time::Duration::from_millis(3 - n % 4 % 3));
                 n * n
             };

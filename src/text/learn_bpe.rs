@@ -3,8 +3,11 @@
 //! The trainer of the `tokenizers` crate is not used: it numbers word-final symbols in the order of a randomly seeded
 //! hash map and breaks ties by these numbers, so that two runs on one text give different merges.
 
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::rc::Rc;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::subword::{END_OF_WORD, Merge};
 use crate::error::Result;
@@ -12,94 +15,131 @@ use crate::error::Result;
 type Pair = (u32, u32);
 
 /// The `merges` most frequent merges (fewer when no pair is left that occurs twice): again and again the most frequent
-/// pair of neighbouring symbols of the words, of equally frequent ones that which comes last by code points.
+/// pair of neighbouring symbols of the words, of equally frequent ones that which comes last by code points. `counts`
+/// are distinct words and how often each occurs; their order makes no difference.
 ///
 /// ```
-/// let counts = [("abab", 1), ("ab", 1)].map(|(word, count)| (word.to_string(), count)).into();
-/// let merges = nmt::text::learn_merges(&counts, 10, |_| Ok(()))?;
+/// let merges = nmt::text::learn_merges([("abab", 1), ("ab", 1)], 10, |_| Ok(()))?;
 /// assert_eq!(merges, [("a".to_string(), "b</w>".to_string())]);
 /// # Ok::<(), nmt::Error>(())
 /// ```
 ///
 /// # Errors
 /// Those of `learnt`, which is called with the number of merges before each one is looked for.
-pub fn learn_merges(
-    counts: &HashMap<String, u64>,
+pub fn learn_merges<'a>(
+    counts: impl IntoIterator<Item = (&'a str, u64)>,
     merges: usize,
     mut learnt: impl FnMut(usize) -> Result<()>,
 ) -> Result<Vec<Merge>> {
     let mut state = State::new(counts);
     let mut list = Vec::new();
     while list.len() < merges
-        && let Some(pair) = state.most_frequent()
+        && let Some(candidate) = state.most_frequent()
     {
         learnt(list.len())?;
-        list.push((state.symbol(pair.0).to_string(), state.symbol(pair.1).to_string()));
-        state.merge(pair);
+        list.push((candidate.first.to_string(), candidate.second.to_string()));
+        state.merge(&candidate);
     }
     Ok(list)
 }
 
 struct State {
-    /// The symbols of every distinct word and how often it occurs.
-    words: Vec<(Vec<u32>, u64)>,
-    symbols: Vec<Rc<str>>,
-    ids: HashMap<Rc<str>, u32>,
+    words: Vec<Word>,
+    symbols: Symbols,
     pairs: HashMap<Pair, Occurrences>,
-    /// Counts of pairs, with the text of the pair to break ties. An entry that no longer holds is put right when it
-    /// comes up.
-    heap: BinaryHeap<(u64, Rc<str>, Rc<str>)>,
+    /// An entry that no longer holds is put right when it comes up.
+    heap: BinaryHeap<Candidate>,
+}
+
+/// The symbols of a distinct word and how often it occurs.
+struct Word {
+    symbols: Vec<u32>,
+    count: u64,
 }
 
 #[derive(Default)]
 struct Occurrences {
     count: u64,
-    /// The words that have the pair, and perhaps some that had it.
-    words: HashSet<u32>,
+    /// The words that have the pair, and perhaps some that had it; a word may come twice.
+    words: Vec<u32>,
 }
 
-impl State {
-    fn new(counts: &HashMap<String, u64>) -> State {
-        let mut state = State {
-            words: Vec::with_capacity(counts.len()),
-            symbols: Vec::new(),
-            ids: HashMap::new(),
-            pairs: HashMap::new(),
-            heap: BinaryHeap::new(),
-        };
-        for (word, &count) in counts {
-            let mut symbols = Vec::new();
-            let mut characters = word.chars().peekable();
-            while let Some(character) = characters.next() {
-                let end = if characters.peek().is_none() { END_OF_WORD } else { "" };
-                symbols.push(state.id(&format!("{character}{end}")));
-            }
-            state.words.push((symbols, count));
-        }
-        for (word, (symbols, count)) in state.words.iter().enumerate() {
-            for pair in neighbours(symbols) {
-                let occurrences = state.pairs.entry(pair).or_default();
-                occurrences.count += count;
-                occurrences.words.insert(word as u32);
-            }
-        }
-        let all: Vec<Pair> = state.pairs.keys().copied().collect();
-        all.into_iter().for_each(|pair| state.announce(pair));
-        state
-    }
+/// A pair with its count, and its text to break ties.
+struct Candidate {
+    count: u64,
+    first: Rc<str>,
+    second: Rc<str>,
+    pair: Pair,
+}
 
+impl Ord for Candidate {
+    fn cmp(&self, other: &Candidate) -> Ordering {
+        let by_text = || self.first.cmp(&other.first).then_with(|| self.second.cmp(&other.second));
+        self.count.cmp(&other.count).then_with(by_text)
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Candidate) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Candidate) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Candidate {}
+
+/// Symbols by number and by text.
+#[derive(Default)]
+struct Symbols {
+    texts: Vec<Rc<str>>,
+    ids: HashMap<Rc<str>, u32>,
+}
+
+impl Symbols {
     fn id(&mut self, symbol: &str) -> u32 {
         if let Some(&id) = self.ids.get(symbol) {
             return id;
         }
-        let (id, symbol) = (self.symbols.len() as u32, Rc::<str>::from(symbol));
-        self.symbols.push(Rc::clone(&symbol));
+        let (id, symbol) = (self.texts.len() as u32, Rc::<str>::from(symbol));
+        self.texts.push(Rc::clone(&symbol));
         self.ids.insert(symbol, id);
         id
     }
 
-    fn symbol(&self, id: u32) -> Rc<str> {
-        self.symbols.get(id as usize).cloned().unwrap_or_else(|| Rc::from(""))
+    fn text(&self, id: u32) -> Rc<str> {
+        self.texts.get(id as usize).cloned().unwrap_or_else(|| Rc::from(""))
+    }
+}
+
+impl State {
+    fn new<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>) -> State {
+        let mut state =
+            State { words: Vec::new(), symbols: Symbols::default(), pairs: HashMap::new(), heap: BinaryHeap::new() };
+        // A character inside a word and one at its end are different symbols.
+        let mut characters: [HashMap<char, u32>; 2] = [HashMap::new(), HashMap::new()];
+        for (text, count) in counts {
+            let mut symbols = Vec::new();
+            let mut rest = text.chars();
+            while let Some(character) = rest.next() {
+                let last = rest.as_str().is_empty();
+                let end = if last { END_OF_WORD } else { "" };
+                let ids = &mut characters[usize::from(last)];
+                symbols.push(*ids.entry(character).or_insert_with(|| state.symbols.id(&format!("{character}{end}"))));
+            }
+            let word = state.words.len() as u32;
+            for pair in symbols.iter().copied().zip(symbols.iter().copied().skip(1)) {
+                state.pairs.entry(pair).or_default().add(word, count);
+            }
+            state.words.push(Word { symbols, count });
+        }
+        let all: Vec<Pair> = state.pairs.keys().copied().collect();
+        all.into_iter().for_each(|pair| state.announce(pair));
+        state
     }
 
     fn count(&self, pair: Pair) -> u64 {
@@ -110,71 +150,103 @@ impl State {
     fn announce(&mut self, pair: Pair) {
         let count = self.count(pair);
         if count > 1 {
-            self.heap.push((count, self.symbol(pair.0), self.symbol(pair.1)));
+            let (first, second) = (self.symbols.text(pair.0), self.symbols.text(pair.1));
+            self.heap.push(Candidate { count, first, second, pair });
         }
     }
 
-    fn most_frequent(&mut self) -> Option<Pair> {
-        while let Some((count, first, second)) = self.heap.pop() {
-            let (Some(&first), Some(&second)) = (self.ids.get(&first), self.ids.get(&second)) else { continue };
-            let pair = (first, second);
-            let present = self.count(pair);
-            if present == count {
-                return Some(pair);
-            } else if present < count {
-                self.announce(pair);
+    fn most_frequent(&mut self) -> Option<Candidate> {
+        while let Some(candidate) = self.heap.pop() {
+            let present = self.count(candidate.pair);
+            if present == candidate.count {
+                return Some(candidate);
+            } else if present < candidate.count {
+                self.announce(candidate.pair);
             }
         }
         None
     }
 
     /// Make one symbol of the pair wherever it stands.
-    fn merge(&mut self, pair: Pair) {
-        let merged = self.id(&format!("{}{}", self.symbol(pair.0), self.symbol(pair.1)));
-        let words = self.pairs.remove(&pair).map(|occurrences| occurrences.words).unwrap_or_default();
-        let mut risen = HashSet::new();
-        for word in words {
-            let Some((symbols, count)) = self.words.get_mut(word as usize) else { continue };
-            let (before, count) = (std::mem::take(symbols), *count);
-            let after = replace(&before, pair, merged);
-            symbols.clone_from(&after);
-            for old in neighbours(&before) {
-                if let Some(occurrences) = self.pairs.get_mut(&old) {
-                    occurrences.count = occurrences.count.saturating_sub(count);
+    fn merge(&mut self, candidate: &Candidate) {
+        let merged = self.symbols.id(&format!("{}{}", candidate.first, candidate.second));
+        let words = self.pairs.remove(&candidate.pair).map(|occurrences| occurrences.words).unwrap_or_default();
+        let (mut gone, mut new, mut risen) = (Vec::new(), Vec::new(), Vec::new());
+        for id in words {
+            let Some(word) = self.words.get_mut(id as usize) else { continue };
+            gone.clear();
+            new.clear();
+            replace(&mut word.symbols, candidate.pair, merged, &mut gone, &mut new);
+            for old in &gone {
+                if let Some(occurrences) = self.pairs.get_mut(old) {
+                    occurrences.count = occurrences.count.saturating_sub(word.count);
                 }
             }
-            for new in neighbours(&after).filter(|&new| new != pair) {
-                let occurrences = self.pairs.entry(new).or_default();
-                occurrences.count += count;
-                occurrences.words.insert(word);
-                if new.0 == merged || new.1 == merged {
-                    risen.insert(new);
-                }
+            for &pair in &new {
+                self.pairs.entry(pair).or_default().add(id, word.count);
             }
+            risen.extend_from_slice(&new);
         }
+        risen.sort_unstable();
+        risen.dedup();
         risen.into_iter().for_each(|pair| self.announce(pair));
     }
 }
 
-fn neighbours(symbols: &[u32]) -> impl Iterator<Item = Pair> {
-    symbols.iter().copied().zip(symbols.iter().copied().skip(1))
-}
-
-/// `symbols` with every `pair`, from the left and without overlap, replaced by `merged`.
-fn replace(symbols: &[u32], pair: Pair, merged: u32) -> Vec<u32> {
-    let mut replaced = Vec::with_capacity(symbols.len());
-    let mut rest = symbols;
-    while let [first, tail @ ..] = rest {
-        match tail {
-            [second, tail @ ..] if (*first, *second) == pair => {
-                replaced.push(merged);
-                rest = tail;
-            }
-            _ => {
-                replaced.push(*first);
-                rest = tail;
-            }
+impl Occurrences {
+    fn add(&mut self, word: u32, count: u64) {
+        self.count += count;
+        if self.words.last() != Some(&word) {
+            self.words.push(word);
         }
     }
-    replaced
+}
+
+/// Replace every `pair` in `symbols`, from the left and without overlap, by `merged`. The neighbours that this parts go to
+/// `gone`, those that it brings together to `new`.
+fn replace(symbols: &mut Vec<u32>, pair: Pair, merged: u32, gone: &mut Vec<Pair>, new: &mut Vec<Pair>) {
+    let (mut read, mut written) = (0, 0);
+    // The symbol before: what it was, and what it is now.
+    let mut before: Option<(u32, u32)> = None;
+    let mut after_merge = false;
+    while read < symbols.len() {
+        let first = symbols[read];
+        let merge = symbols.get(read + 1).is_some_and(|&second| (first, second) == pair);
+        let symbol = if merge { merged } else { first };
+        if let Some((was, is)) = before.filter(|_| merge || after_merge) {
+            gone.push((was, first));
+            new.push((is, symbol));
+        }
+        before = Some((if merge { pair.1 } else { first }, symbol));
+        symbols[written] = symbol;
+        written += 1;
+        read += if merge { 2 } else { 1 };
+        after_merge = merge;
+    }
+    symbols.truncate(written);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Worked out by hand: 1 and 2 become 9.
+    #[test]
+    fn neighbours_change_only_beside_a_merge() {
+        for (before, after, gone, new) in [
+            (vec![3, 4, 1, 2, 5, 6], vec![3, 4, 9, 5, 6], vec![(4, 1), (2, 5)], vec![(4, 9), (9, 5)]),
+            (vec![1, 2, 1, 2], vec![9, 9], vec![(2, 1)], vec![(9, 9)]),
+            (vec![1, 2, 1], vec![9, 1], vec![(2, 1)], vec![(9, 1)]),
+            (vec![1, 1, 2], vec![1, 9], vec![(1, 1)], vec![(1, 9)]),
+            (vec![2, 1], vec![2, 1], vec![], vec![]),
+        ] {
+            let (mut symbols, mut parted, mut together) = (before.clone(), Vec::new(), Vec::new());
+            replace(&mut symbols, (1, 2), 9, &mut parted, &mut together);
+            assert_eq!((symbols, parted, together), (after, gone, new), "{before:?}");
+        }
+        // Overlapping pairs: the left one counts.
+        let (mut symbols, mut parted, mut together) = (vec![7, 7, 7], Vec::new(), Vec::new());
+        replace(&mut symbols, (7, 7), 9, &mut parted, &mut together);
+        assert_eq!((symbols, parted, together), (vec![9, 7], vec![(7, 7)], vec![(9, 7)]));
+    }
 }

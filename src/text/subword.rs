@@ -19,8 +19,6 @@ const CONTINUED: &str = "@@";
 /// The name that characters which are not in the vocabulary have in `tokenizer.json`. Words have no blanks, so that it is never made
 /// from the characters of a word.
 const UNKNOWN: &str = "<unknown character>";
-/// Distinct words whose pieces are remembered.
-const REMEMBERED: usize = 200_000;
 
 /// Two neighbouring symbols that become one.
 pub type Merge = (String, String);
@@ -70,7 +68,8 @@ impl Subword {
             .vocab_and_merges(vocabulary, merges.clone())
             .unk_token(UNKNOWN.to_string())
             .end_of_word_suffix(END_OF_WORD.to_string())
-            .cache_capacity(REMEMBERED)
+            // `nmt preprocess` cuts every distinct word once, and in a translation this is not what takes time.
+            .cache_capacity(0)
             .build()
             .map_err(|error| Error::content("the merges", "a byte-pair encoding", error.to_string(), ""))?;
         Ok(Subword { tokenizer: Tokenizer::new(model), merges })

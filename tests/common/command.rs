@@ -105,6 +105,16 @@ impl Lab {
         Ran::of(self.command(arguments).output().unwrap())
     }
 
+    /// Run a script of `data-prep/` in the folder, with folders of programs that come before all others.
+    pub fn data_prep(&self, script: &str, arguments: &[&str], programs: &[&Path]) -> Ran {
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let folders = programs.iter().map(|folder| folder.to_path_buf()).chain(std::env::split_paths(&inherited));
+        let mut command = Command::new("bash");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("data-prep").join(script)).args(arguments);
+        command.env("NMT", env!("CARGO_BIN_EXE_nmt")).env("PATH", std::env::join_paths(folders).unwrap());
+        Ran::of(command.current_dir(self.folder.path()).stdin(Stdio::null()).output().unwrap())
+    }
+
     /// Run `nmt` with this on standard input.
     pub fn nmt_with_input(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut command = self.command(arguments);

@@ -152,12 +152,9 @@ fn lower_case_is_lower_case_and_touches_nothing_else() {
     }
 }
 
-fn counts(lines: &[String]) -> HashMap<String, u64> {
+fn counts(lines: &[String]) -> HashMap<&str, u64> {
     let mut counts = HashMap::new();
-    lines
-        .iter()
-        .flat_map(|line| blank_separated(line))
-        .for_each(|word| *counts.entry(word.to_string()).or_default() += 1);
+    lines.iter().flat_map(|line| blank_separated(line)).for_each(|word| *counts.entry(word).or_default() += 1);
     counts
 }
 
@@ -173,7 +170,7 @@ fn pieces_become_the_words_again() {
     let mut random = draw::random(6);
     let lines: Vec<String> = (0..LINES).map(|_| draw::line(&mut random, 40)).collect();
     let counts = counts(&lines[..LINES / 2]);
-    let merges = learn_merges(&counts, 1000, |_| Ok(())).unwrap();
+    let merges = learn_merges(counts.clone(), 1000, |_| Ok(())).unwrap();
     assert_eq!(merges.len(), 1000);
     let learnt = Subword::from_merges(&merges, counts.keys().flat_map(|word| word.chars())).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -193,10 +190,10 @@ fn pieces_become_the_words_again() {
 fn ids_become_the_words_or_unknown_ones() {
     let mut random = draw::random(7);
     let lines: Vec<String> = (0..LINES).map(|_| draw::line(&mut random, 40)).collect();
-    let mut counts: HashMap<String, u64> = HashMap::new();
-    lines.iter().flat_map(|line| words(line)).for_each(|word| *counts.entry(word.to_string()).or_default() += 1);
+    let mut counts: HashMap<&str, u64> = HashMap::new();
+    lines.iter().flat_map(|line| words(line)).for_each(|word| *counts.entry(word).or_default() += 1);
     let limits = DictionaryLimits { threshold: 2, ..DictionaryLimits::default() };
-    let dictionary = Dictionary::from_counts(&counts, &limits);
+    let dictionary = Dictionary::from_counts(counts.clone(), &limits);
     let folder = tempfile::tempdir().unwrap();
     dictionary.save(&folder.path().join("dict.de.txt")).unwrap();
     assert_eq!(Dictionary::load(&folder.path().join("dict.de.txt")).unwrap(), dictionary);
@@ -227,7 +224,7 @@ fn lines_of_a_megabyte() {
             assert!(!normalizer.normalize(&line).contains('\n'), "{name}");
         }
         assert_eq!(lowercase(&line).to_lowercase().len(), lowercase(&line).len(), "{name}");
-        let merges = learn_merges(&counts(std::slice::from_ref(&line)), 5, |_| Ok(())).unwrap();
+        let merges = learn_merges(counts(std::slice::from_ref(&line)), 5, |_| Ok(())).unwrap();
         let subword = Subword::from_merges(&merges, []).unwrap();
         let words = joinable(&line);
         assert_eq!(join_subwords(&subword.segment(&words)), words.trim_end(), "{name}");

@@ -44,7 +44,7 @@ impl PunctuationNormalizer {
         let mut text = Text::new(line);
         spaces_at_brackets(&mut text);
         self.quotes_and_dashes(&mut text);
-        if text.seen.non_ascii {
+        if text.seen.typographic {
             french_quotes(&mut text);
             pseudo_spaces(&mut text);
         }
@@ -58,7 +58,7 @@ impl PunctuationNormalizer {
                 }
             }
         }
-        if text.seen.non_ascii && text.has_str(NO_BREAK_SPACE) {
+        if text.seen.typographic && text.has_str(NO_BREAK_SPACE) {
             let separator = if self.decimal_comma { ',' } else { '.' };
             text.rewrite(|text, out| number_groups(text, separator, out));
         }
@@ -70,7 +70,7 @@ impl PunctuationNormalizer {
             text.replace("`", "'");
             text.replace("''", " \" ");
         }
-        if text.seen.non_ascii {
+        if text.seen.typographic {
             for mark in ["„", "“", "”"] {
                 text.replace(mark, "\"");
             }
@@ -78,7 +78,7 @@ impl PunctuationNormalizer {
             text.replace("—", " - ");
         }
         text.squeeze_spaces();
-        if text.seen.non_ascii {
+        if text.seen.typographic {
             text.replace("´", "'");
             for mark in ["‘", "’"] {
                 if text.has_str(mark) {
@@ -96,7 +96,7 @@ impl PunctuationNormalizer {
         if text.has('\'') {
             text.replace("''", "\"");
         }
-        if text.seen.non_ascii {
+        if text.seen.typographic {
             text.replace("…", "...");
         }
     }
@@ -160,7 +160,8 @@ struct Seen {
     apostrophe: bool,
     bracket: bool,
     carriage_return: bool,
-    non_ascii: bool,
+    /// The first byte of every character beyond ASCII that a step looks for.
+    typographic: bool,
     spaced_mark: bool,
 }
 
@@ -173,7 +174,7 @@ impl Text {
                 b'(' | b')' => seen.bracket = true,
                 b'\r' => seen.carriage_return = true,
                 b'%' | b':' | b';' => seen.spaced_mark = true,
-                0x80.. => seen.non_ascii = true,
+                0xc2 | 0xe2 => seen.typographic = true,
                 _ => {}
             }
         }

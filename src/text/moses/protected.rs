@@ -1,8 +1,6 @@
 //! Protected patterns: text that the tokenizer keeps in one piece.
 
 use std::collections::HashSet;
-use std::iter::Peekable;
-use std::str::Chars;
 
 use regex::Regex;
 
@@ -85,11 +83,10 @@ fn stand_in(index: usize) -> String {
     std::iter::once(STAND_IN).chain(digits).collect()
 }
 
-/// The piece of text whose stand-in goes on at `chars`, after its first character.
-pub(super) fn piece<'a>(chars: &mut Peekable<Chars>, pieces: &'a [String]) -> &'a str {
-    let mut index = 0;
-    while let Some(digit) = chars.next_if(|c| ('\x10'..='\x1f').contains(c)) {
-        index = index * 16 + (digit as usize - 0x10);
-    }
-    pieces.get(index).map_or("", String::as_str)
+/// The piece of text whose stand-in goes on at the start of `text`, after its first character; and the text after it.
+pub(super) fn piece<'a, 'b>(text: &'b str, pieces: &'a [String]) -> (&'a str, &'b str) {
+    let after = text.trim_start_matches(|c| ('\x10'..='\x1f').contains(&c));
+    let digits = text[..text.len() - after.len()].bytes();
+    let index = digits.fold(0, |index, digit| index * 16 + usize::from(digit - 0x10));
+    (pieces.get(index).map_or("", String::as_str), after)
 }

@@ -87,8 +87,13 @@ impl Tokenizer {
         if line.chars().all(char::is_whitespace) {
             return line.to_owned();
         }
-        let (clean, protected) =
-            if self.protected.is_empty() { (clean(line), Vec::new()) } else { self.protected.hide(line) };
+        let (clean, protected) = if !self.protected.is_empty() {
+            self.protected.hide(line)
+        } else if is_clean(line) {
+            (line.to_owned(), Vec::new())
+        } else {
+            (clean(line), Vec::new())
+        };
         let mut text = self.set_apart(&clean);
         if text.contains(',') {
             text = commas(&text);
@@ -103,43 +108,39 @@ impl Tokenizer {
     /// Puts blanks around special characters, splits hyphens if asked to, and hides runs of full stops.
     fn set_apart(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len() + text.len() / 4 + 8);
-        let mut chars = text.char_indices().peekable();
-        let mut previous = ' ';
-        while let Some((at, c)) = chars.next() {
+        // What stays as it is is copied in one go.
+        let (mut copied, mut at) = (0, 0);
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'\'' | b'`' | b',');
+        loop {
+            at += text.as_bytes()[at..].iter().take_while(|byte| plain(byte)).count();
+            let Some(c) = text[at..].chars().next() else { break };
+            let (start, next) = (at, at + c.len_utf8());
+            at = next;
+            let before = |set: fn(char) -> bool| text[..start].ends_with(set);
+            let after = |set: fn(char) -> bool| text[next..].starts_with(set);
             match c {
-                ' ' | '\'' | '`' | ',' => out.push(c),
-                '-' => {
-                    let between = self.aggressive_hyphens
-                        && is_alnum(previous)
-                        && chars.peek().is_some_and(|&(_, next)| is_alnum(next));
-                    out.push_str(if between { " @-@ " } else { "-" });
-                }
+                '-' if !(self.aggressive_hyphens && before(is_alnum) && after(is_alnum)) => continue,
+                '.' if !after(|c| c == '.') => continue,
+                ':' if self.colon_in_words && after(is_lower) => continue,
+                c if is_alnum(c) || is_hidden(c) => continue,
+                _ => out.push_str(&text[copied..start]),
+            }
+            match c {
+                '-' => out.push_str(" @-@ "),
                 '.' => {
-                    let run = text[at..].len() - text[at..].trim_start_matches('.').len();
-                    if run == 1 {
-                        out.push('.');
-                    } else {
+                    let run = text[start..].len() - text[start..].trim_start_matches('.').len();
+                    at = start + run;
+                    out.push(' ');
+                    out.extend(std::iter::repeat_n(HIDDEN_STOP, run));
+                    if at < text.len() {
                         out.push(' ');
-                        out.push(HIDDEN_STOP);
-                        for _ in 1..run {
-                            chars.next();
-                            out.push(HIDDEN_STOP);
-                        }
-                        if chars.peek().is_some() {
-                            out.push(' ');
-                        }
                     }
                 }
-                ':' if self.colon_in_words && chars.peek().is_some_and(|&(_, next)| is_lower(next)) => out.push(c),
-                c if is_alnum(c) || is_hidden(c) => out.push(c),
-                c => {
-                    out.push(' ');
-                    out.push(c);
-                    out.push(' ');
-                }
+                c => out.extend([' ', c, ' ']),
             }
-            previous = c;
+            copied = at;
         }
+        out.push_str(&text[copied..]);
         out
     }
 
@@ -214,41 +215,68 @@ impl Tokenizer {
 
     /// Puts hidden full stops and protected pieces back and escapes what Moses reads as syntax.
     fn restore_and_escape(&self, text: &str, protected: &[String]) -> String {
-        let mut out = String::with_capacity(text.len() + 16);
-        let mut chars = text.chars().peekable();
-        while let Some(c) = chars.next() {
-            match c {
-                HIDDEN_STOP => out.push('.'),
-                STAND_IN => {
-                    for c in protected::piece(&mut chars, protected).chars() {
-                        self.push_escaped(c, &mut out);
-                    }
+        let mut out = String::with_capacity(text.len() + text.len() / 4 + 16);
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(|byte| byte < b' ' || entity(char::from(byte)).is_some()) {
+            out.push_str(&rest[..at]);
+            let (special, after) = rest[at..].split_at(1);
+            rest = after;
+            match special.chars().next() {
+                Some(HIDDEN_STOP) => out.push('.'),
+                Some(STAND_IN) => {
+                    let (piece, after) = protected::piece(rest, protected);
+                    rest = after;
+                    self.escape(piece, &mut out);
                 }
-                c => self.push_escaped(c, &mut out),
+                _ => self.escape(special, &mut out),
             }
         }
+        out.push_str(rest);
         if out.contains("DOTMULTI") { placeholder_words(&out) } else { out }
     }
 
-    fn push_escaped(&self, c: char, out: &mut String) {
-        let entity = match c {
-            '&' => "&amp;",
-            '|' => "&#124;",
-            '<' => "&lt;",
-            '>' => "&gt;",
-            '\'' => "&apos;",
-            '"' => "&quot;",
-            '[' => "&#91;",
-            ']' => "&#93;",
-            _ => return out.push(c),
-        };
-        if self.no_escape { out.push(c) } else { out.push_str(entity) }
+    fn escape(&self, text: &str, out: &mut String) {
+        for c in text.chars() {
+            match entity(c).filter(|_| !self.no_escape) {
+                Some(entity) => out.push_str(entity),
+                None => out.push(c),
+            }
+        }
+    }
+}
+
+/// What stands for a character that Moses reads as syntax.
+fn entity(c: char) -> Option<&'static str> {
+    match c {
+        '&' => Some("&amp;"),
+        '|' => Some("&#124;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '\'' => Some("&apos;"),
+        '"' => Some("&quot;"),
+        '[' => Some("&#91;"),
+        ']' => Some("&#93;"),
+        _ => None,
     }
 }
 
 /// Whether a character is a stand-in.
 fn is_hidden(c: char) -> bool {
     c < ' '
+}
+
+/// Whether [`clean`] would change nothing: a quick look that says no to some lines that are clean.
+fn is_clean(line: &str) -> bool {
+    let mut previous = b' ';
+    for byte in line.bytes() {
+        match byte {
+            b' ' if previous == b' ' => return false,
+            // 0xc2, 0xe1, 0xe2 and 0xe3 begin all white space beyond ASCII.
+            ..b' ' | 0xc2 | 0xe1..=0xe3 => return false,
+            _ => previous = byte,
+        }
+    }
+    previous != b' '
 }
 
 /// Makes every run of white space one blank, none at the ends, and drops the ASCII control characters.
