@@ -26,7 +26,7 @@ pub use report::{DictionaryReport, DroppedPairs, PreprocessReport, SideReport, S
 use super::{Dictionary, DictionaryLimits, dictionary_path};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::text::{BpeDropout, LengthFilter, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, learn_merges};
 use options::TRAIN;
 use output::OutputFolder;
@@ -160,7 +160,15 @@ fn learn(vocabulary: &Vocabulary, merges: usize, check_signal: &dyn Fn() -> Resu
         progress.set(n as u64, String::new);
         check_signal()
     };
+    let wanted = merges;
     let merges = learn_merges(vocabulary.counts(both), merges, learnt)?;
+    drop(progress);
+    if merges.len() < wanted {
+        progress::note(format!(
+            "byte-pair encoding: {} merges of {wanted}: the text has no other two symbols that meet twice",
+            merges.len()
+        ));
+    }
     Subword::from_merges(&merges, vocabulary.counts(both).flat_map(|(word, _)| word.chars()))
 }
 
