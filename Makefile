@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers need.
-.PHONY: setup build demo test
+.PHONY: setup build demo test bench
 
 # libtorch in ./libtorch, once. To use one that is here already: set LIBTORCH, or
 # scripts/setup-libtorch.sh --archive FILE.zip
@@ -19,3 +19,7 @@ test: build
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo test --release --locked
+
+# Beside fairseq, CTranslate2, PyTorch and others, which it installs; about 20 minutes on two cores. Run nothing else.
+bench: build
+	@benches/all.sh

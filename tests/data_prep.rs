@@ -160,10 +160,34 @@ fn bad_files_fail_and_leave_no_dataset() {
 }
 
 #[test]
+fn another_edition_is_refused_until_it_is_asked_for() {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("raw")).unwrap();
+    for (from, to) in [("train", "train"), ("valid", "val"), ("test", "test_2016_flickr")] {
+        for lang in ["de", "en"] {
+            fs::copy(lab.path(&format!("{from}.{lang}")), lab.path(&format!("raw/{to}.{lang}"))).unwrap();
+        }
+    }
+    let found = sum(&lab.path("raw/test_2016_flickr.de"));
+    lab.data_prep("multi30k.sh", &["raw", "data"], &[]).fails(1, &["4be6b5b3236b79c2", &found, "--any-edition"]);
+    assert!(!lab.path("data").exists());
+    lab.data_prep("multi30k.sh", &["raw", "data", "--any-edition"], &[]).ok();
+    assert!(lab.path("data/test.de-en.en.idx").exists());
+    fs::remove_file(lab.path("raw/val.en")).unwrap();
+    lab.data_prep("multi30k.sh", &["raw", "more", "--any-edition"], &[]).fails(1, &["neither val.en nor val.en.gz"]);
+    fs::write(lab.path("de-en.tgz"), "no archive").unwrap();
+    let ours = sum(&lab.path("de-en.tgz"));
+    lab.data_prep("iwslt14.sh", &["de-en.tgz", "c", "--sha256", "00"], &[]).fails(1, &["the SHA-256 00", &ours]);
+    // The right sum, and still no archive.
+    lab.data_prep("iwslt14.sh", &["de-en.tgz", "c", "--sha256", &ours], &[]).fails(1, &["de-en.tgz: expected"]);
+}
+
+#[test]
 fn wrong_use_ends_with_2_and_the_usage() {
     let lab = Lab::new();
-    let tests: [(&str, &[&str]); 8] = [
+    let tests: [(&str, &[&str]); 9] = [
         ("multi30k.sh", &["raw"]),
+        ("multi30k.sh", &["raw", "data", "--any"]),
         ("iwslt14.sh", &[]),
         ("tatoeba.sh", &[]),
         ("tatoeba.sh", &["data", "--archive"]),
