@@ -64,28 +64,6 @@ pub fn device() -> tch::Device {
     tch::Device::cuda_if_available()
 }
 
-/// Let libtorch's threads wait for each other about a tenth of a millisecond at work before they sleep, instead of some
-/// milliseconds. Alone on the machine that is as fast; where another program shares the cores a training step no longer
-/// waits for a thread that waits (86 s against 15 s for forty small updates on two cores beside one busy process).
-///
-/// GNU OpenMP reads its settings when it is loaded, which is before `main`: the program starts itself once more, under
-/// the same process number. Whoever sets `GOMP_SPINCOUNT` or `OMP_WAIT_POLICY` has the choice, and nothing is done.
-pub fn wait_briefly() {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::process::CommandExt;
-        const SPINS: &str = "GOMP_SPINCOUNT";
-        if [SPINS, "OMP_WAIT_POLICY"].iter().any(|name| std::env::var_os(name).is_some()) {
-            return;
-        }
-        let mut arguments = std::env::args_os();
-        if let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) {
-            // It only returns where it fails; then everything works as before, with longer waits.
-            let _ = std::process::Command::new(program).arg0(name).args(arguments).env(SPINS, "5000").exec();
-        }
-    }
-}
-
 /// Tell the allocator to keep what is freed instead of giving it back to the system: a training step frees and takes
 /// again hundreds of large tensors, and page faults were a tenth of its time. For the start of a program.
 pub fn keep_freed_memory() {

@@ -1,22 +1,16 @@
-//! The command line: parse, dispatch; nothing else.
+//! `nmt`: parse, and run what works on text. What computes with libtorch is the program `nmt-torch` beside this one, which
+//! takes its place: loading libtorch takes longer than most work on text.
 
+#[allow(dead_code)] // What computes is called by nmt-torch.
 mod cli;
-
-use std::io::{Write, stdout};
 
 use clap::Parser;
 
 fn main() {
-    let code = match cli::CommandLine::parse().run() {
-        Ok(()) => 0,
-        Err(error) => {
-            eprintln!("nmt: {error}");
-            error.exit_code()
-        }
-    };
-    // As at any end of a program, a reader that has gone away is no failure.
-    let _ = stdout().flush();
-    // SAFETY: it takes a number and does not come back. A plain exit would have libtorch take its tables of operators apart
-    // before, for a twentieth of a second.
-    unsafe { libc::_exit(code) }
+    let arguments = cli::CommandLine::parse();
+    // `cargo run` builds this program alone: without optimisation it is whole.
+    #[cfg(debug_assertions)]
+    cli::end(arguments.run());
+    #[cfg(not(debug_assertions))]
+    cli::end(if arguments.computes() { cli::become_nmt_torch() } else { arguments.run_on_text() });
 }

@@ -180,6 +180,20 @@ fn a_data_folder_says_what_it_holds() {
     lab.nmt(&["data", "show", "--data", "data", "--split", "test"]).fails(2, &["--lang"]);
 }
 
+/// Loading it takes a quarter of a second, and the program that loads it is another.
+#[test]
+#[cfg(nmt_without_libtorch)] // See build.rs.
+fn work_on_text_does_not_load_libtorch() {
+    let libraries = |name: &str| {
+        let path = std::path::Path::new(env!("CARGO_BIN_EXE_nmt")).with_file_name(name);
+        let ran =
+            std::process::Command::new(path).arg("--version").env("LD_TRACE_LOADED_OBJECTS", "1").output().unwrap();
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    assert!(libraries("nmt").contains("libc.so") && !libraries("nmt").contains("torch"), "{}", libraries("nmt"));
+    assert!(libraries("nmt-torch").contains("libtorch_cpu.so"));
+}
+
 #[test]
 fn help_and_wrong_use() {
     let lab = Lab::new();

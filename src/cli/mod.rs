@@ -73,15 +73,38 @@ enum DataCommand {
 }
 
 impl CommandLine {
-    /// Run the sub-command.
-    pub fn run(&self) -> nmt::Result<()> {
-        if matches!(self.command, Command::Train(_) | Command::Gradinit(_)) {
-            nmt::machine::wait_briefly();
+    /// Whether the command computes with libtorch.
+    pub fn computes(&self) -> bool {
+        match &self.command {
+            Command::Gradinit(_) | Command::Train(_) | Command::Translate(_) | Command::Doctor => true,
+            Command::Score(arguments) => arguments.translates(),
+            _ => false,
         }
-        nmt::machine::keep_freed_memory();
+    }
+
+    /// Run a command that does not compute.
+    pub fn run_on_text(&self) -> nmt::Result<()> {
         nmt::progress::set_quiet(self.quiet);
         let threads = self.threads.map(usize::from);
-        if let Some(threads) = threads {
+        match &self.command {
+            Command::Preprocess(arguments) => arguments.run(threads),
+            Command::Tokenize(arguments) => arguments.run(threads),
+            Command::Detokenize(arguments) => arguments.run(threads),
+            Command::Normalize(arguments) => arguments.run(threads),
+            Command::Lowercase => moses::run_lowercase(threads),
+            Command::Data(DataCommand::Show(arguments)) => arguments.run(),
+            Command::Score(arguments) => arguments.run_on_files(),
+            Command::Plot(arguments) => arguments.run(),
+            Command::Config(arguments) => arguments.run(),
+            Command::Gradinit(_) | Command::Train(_) | Command::Translate(_) | Command::Doctor => Ok(()),
+        }
+    }
+
+    /// Run the command, whichever it is.
+    pub fn run(&self) -> nmt::Result<()> {
+        nmt::progress::set_quiet(self.quiet);
+        nmt::machine::keep_freed_memory();
+        if let Some(threads) = self.threads.map(usize::from) {
             let cores = nmt::machine::machine().cores;
             if threads > cores {
                 nmt::progress::note(format!(
@@ -91,21 +114,70 @@ impl CommandLine {
             tch::set_num_threads(threads as i32);
         }
         match &self.command {
-            Command::Preprocess(arguments) => arguments.run(threads),
-            Command::Tokenize(arguments) => arguments.run(threads),
-            Command::Detokenize(arguments) => arguments.run(threads),
-            Command::Normalize(arguments) => arguments.run(threads),
-            Command::Lowercase => moses::run_lowercase(threads),
-            Command::Data(DataCommand::Show(arguments)) => arguments.run(),
             Command::Gradinit(arguments) => arguments.run(),
             Command::Train(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),
-            Command::Score(arguments) => arguments.run(),
-            Command::Plot(arguments) => arguments.run(),
-            Command::Config(arguments) => arguments.run(),
+            Command::Score(arguments) if arguments.translates() => arguments.run(),
             Command::Doctor => doctor::run(),
+            _ => self.run_on_text(),
         }
     }
+}
+
+/// Run `nmt-torch`, which is beside this program, in its place, with the same arguments.
+///
+/// libtorch's threads are told to wait for each other about a tenth of a millisecond at work before they sleep, instead
+/// of some milliseconds, which only the environment of a new program can tell GNU OpenMP. Alone on the machine that is as
+/// fast; where another program shares the cores a training step no longer waits for a thread that waits
+/// (results/demo.md). Whoever sets `GOMP_SPINCOUNT` or `OMP_WAIT_POLICY` has the choice.
+///
+/// # Errors
+/// When there is no such program.
+pub fn become_nmt_torch() -> nmt::Result<()> {
+    const SPINS: &str = "GOMP_SPINCOUNT";
+    let here = std::env::current_exe().map_err(nmt::Error::io("find", "this program"))?;
+    let path = here.with_file_name(format!("nmt-torch{}", std::env::consts::EXE_SUFFIX));
+    let mut arguments = std::env::args_os();
+    let mut program = std::process::Command::new(&path);
+    #[cfg(unix)]
+    if let Some(name) = arguments.next() {
+        std::os::unix::process::CommandExt::arg0(&mut program, name);
+    }
+    #[cfg(not(unix))]
+    arguments.next();
+    program.args(arguments);
+    if [SPINS, "OMP_WAIT_POLICY"].iter().all(|name| std::env::var_os(name).is_none()) {
+        program.env(SPINS, "5000");
+    }
+    let failed = |source: std::io::Error| {
+        nmt::Error::content(
+            path.display().to_string(),
+            "the program that computes, beside nmt",
+            source.to_string(),
+            "`make build` or `cargo build --release` leaves both in one folder: run it, and keep them together",
+        )
+    };
+    #[cfg(unix)]
+    return Err(failed(std::os::unix::process::CommandExt::exec(&mut program)));
+    #[cfg(not(unix))]
+    std::process::exit(program.status().map_err(failed)?.code().unwrap_or(1));
+}
+
+/// End the program: the message of an error, and its exit code.
+pub fn end(outcome: nmt::Result<()>) -> ! {
+    use std::io::Write;
+    let code = match outcome {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("nmt: {error}");
+            error.exit_code()
+        }
+    };
+    // As at any end of a program, a reader that has gone away is no failure.
+    let _ = std::io::stdout().flush();
+    // SAFETY: it takes a number and does not come back. A plain exit would have libtorch take its tables of operators
+    // apart before, for a twentieth of a second.
+    unsafe { libc::_exit(code) }
 }
 
 /// Print a result on standard output. A reader that has gone away is no failure.

@@ -54,22 +54,34 @@ pub struct ScoreArgs {
 }
 
 impl ScoreArgs {
-    /// Score.
+    /// Whether a split is translated for it.
+    pub fn translates(&self) -> bool {
+        self.data.is_some()
+    }
+
+    /// Score what is in files.
+    pub fn run_on_files(&self) -> Result<()> {
+        self.print(&self.options, Material::read(&self.systems(), &self.references)?)
+    }
+
+    /// Translate the split of `--data`, and score that.
     pub fn run(&self) -> Result<()> {
-        let single = self.model.iter().chain(&self.hypotheses);
-        let systems: Vec<PathBuf> = single.chain(&self.compare).chain(&self.seeds).cloned().collect();
+        let Some(data) = &self.data else { return self.run_on_files() };
         let mut options = self.options.clone();
-        let material = match &self.data {
-            Some(data) => {
-                if !self.detokenize {
-                    // The data are tokenised: another tokenizer would give a number that compares with nothing.
-                    options.default_tokenizer = Tokenizer::None;
-                }
-                let (detokenize, search) = (self.detokenize, &self.search);
-                Split { data, name: &self.split, detokenize, search }.translate(&systems)?
-            }
-            None => Material::read(&systems, &self.references)?,
-        };
+        if !self.detokenize {
+            // The data are tokenised: another tokenizer would give a number that compares with nothing.
+            options.default_tokenizer = Tokenizer::None;
+        }
+        let split = Split { data, name: &self.split, detokenize: self.detokenize, search: &self.search };
+        self.print(&options, split.translate(&self.systems())?)
+    }
+
+    fn systems(&self) -> Vec<PathBuf> {
+        let single = self.model.iter().chain(&self.hypotheses);
+        single.chain(&self.compare).chain(&self.seeds).cloned().collect()
+    }
+
+    fn print(&self, options: &ScoreOptions, material: Material) -> Result<()> {
         if let (Some(path), Some(system)) = (&self.output, material.systems.first()) {
             files::write_whole(path, (system.lines.join("\n") + "\n").as_bytes())?;
         }

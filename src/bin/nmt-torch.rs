@@ -1,0 +1,11 @@
+//! `nmt-torch`: the commands of `nmt` that compute with libtorch. `nmt` starts it; nobody else has to.
+
+#[path = "../cli/mod.rs"]
+#[allow(dead_code)] // What starts this program.
+mod cli;
+
+use clap::Parser;
+
+fn main() {
+    cli::end(cli::CommandLine::parse().run())
+}
