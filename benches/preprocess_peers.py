@@ -125,7 +125,7 @@ def main():
     peak = median(max(s["peak_mib"] for s in r["peers"].values()) for r in rounds)
     print(f"{'peers, all stages':32} {whole:9.2f} {peak:9.0f}")
     for name in ["nmt", "start of nmt"]:
-        label = "nmt preprocess" if name == "nmt" else "of which loading libtorch"
+        label = "nmt preprocess" if name == "nmt" else "of which starting the program"
         print(f"{label:32} {median(r[name]['seconds'] for r in rounds):9.2f} {median(r[name]['peak_mib'] for r in rounds):9.0f}")
     ratios = {"preprocess": median(seconds(r["peers"]) / r["nmt"]["seconds"] for r in rounds)}
     print(f"{'peers / nmt':32} {ratios['preprocess']:8.1f}x\n")
