@@ -69,6 +69,13 @@ impl Block {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct View(usize);
 
+impl View {
+    /// Its number among those of its layout, from 0.
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// Where every block lies in θ.
 ///
 /// ```
@@ -233,6 +240,13 @@ impl Layout {
 
 /// The tensors of one θ, indexed by [`View`].
 pub struct Views(Vec<Tensor>);
+
+impl Views {
+    /// How many views the layout has.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
 
 impl std::ops::Index<View> for Views {
     type Output = Tensor;

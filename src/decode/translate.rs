@@ -59,7 +59,7 @@ pub fn translate_all(
             ));
         }
     }
-    let weights = no_grad(|| model.weights(theta, options.compute));
+    let weights = no_grad(|| model.weights(theta, options.compute)).for_search();
     let shared = Shared { model, weights: &weights, device: theta.device() };
     let batches = batches(sentences, options.max_tokens);
     let mut results = vec![Vec::new(); sentences.len()];

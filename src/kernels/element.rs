@@ -31,6 +31,14 @@ impl Element for f32 {
 #[repr(transparent)]
 pub struct Bf16(u16);
 
+impl Bf16 {
+    /// As it is stored.
+    #[inline(always)]
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+}
+
 impl Element for Bf16 {
     const KIND: Kind = Kind::BFloat16;
 

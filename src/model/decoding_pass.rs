@@ -6,9 +6,10 @@ use tch::{Kind, Tensor};
 use super::forward_pass::Forward;
 use super::layers::Dropout;
 use super::packed::Sentences;
-use super::transformer::{Transformer, Weights};
+use super::transformer::Transformer;
+use super::weights::Weights;
 use crate::data::PAD;
-use crate::kernels::{attention_over_steps, few_rows_linear};
+use crate::kernels::attention_over_steps;
 
 /// What a search asks of a network.
 pub trait StepDecoder {
@@ -77,8 +78,7 @@ impl StepDecoder for PackedDecoder<'_> {
             x = forward.residual(&layer.ffn, x, |ffn, x| forward.feed_forward(ffn, x)).0;
         }
         let (hidden, _) = forward.final_norm(x, model.decoder_norm.as_ref());
-        let projection = &forward.weights.views[model.output_projection];
-        few_rows_linear(&hidden, projection, None).unwrap_or_else(|| model.logits(&forward.weights.views, &hidden))
+        forward.weights.logits(&hidden, model.output_projection)
     }
 
     fn reorder(&mut self, rows: &[i64], sentences: Option<&[i64]>) {

@@ -10,10 +10,9 @@ use tch::Tensor;
 use super::attention::Attention;
 use super::layers::Dropout;
 use super::packed::Sentences;
-use super::transformer::{FeedForward, Norm, SubLayer, Transformer, Weights};
-use crate::kernels::{
-    AttentionShape, Heads, Mask, Normed, Sum, attention, embed, few_rows_linear, relu_dropout, sum_norm,
-};
+use super::transformer::{FeedForward, Norm, SubLayer, Transformer};
+use super::weights::Weights;
+use crate::kernels::{AttentionShape, Heads, Mask, Normed, Sum, attention, embed, relu_dropout, sum_norm};
 use crate::params::View;
 
 /// A pass over one batch.
@@ -110,9 +109,8 @@ impl<'a> Forward<'a> {
         (normed.out.shallow_clone(), Some(normed))
     }
 
-    pub(super) fn linear(&self, x: &Tensor, (weight, bias): (View, View)) -> Tensor {
-        let (weight, bias) = (&self.weights.views[weight], &self.weights.views[bias]);
-        few_rows_linear(x, weight, Some(bias)).unwrap_or_else(|| x.linear(weight, Some(bias)))
+    pub(super) fn linear(&self, x: &Tensor, layer: (View, View)) -> Tensor {
+        self.weights.linear(x, layer)
     }
 
     pub(super) fn shape<'b>(

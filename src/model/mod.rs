@@ -9,10 +9,12 @@ mod loss;
 mod packed;
 mod training_pass;
 mod transformer;
+mod weights;
 
 pub use attention::{Attention, KeysValues};
 pub use config::ModelConfig;
 pub use decoding_pass::StepDecoder;
 pub use layers::{Dropout, sinusoidal_positions};
 pub use loss::label_smoothed_cross_entropy;
-pub use transformer::{DecoderState, Encoded, Transformer, TranslationBatch, Weights};
+pub use transformer::{DecoderState, Encoded, Transformer, TranslationBatch};
+pub use weights::Weights;

@@ -9,6 +9,7 @@ use super::layers::{Dropout, layer_norm, sinusoidal_positions};
 use super::loss::label_smoothed_cross_entropy;
 use super::packed::{PackedBatch, Sentences};
 use super::training_pass::gradient;
+use super::weights::Weights;
 use crate::data::{Batch, PAD};
 use crate::error::{Error, Result};
 use crate::machine;
@@ -122,14 +123,6 @@ pub struct Transformer {
     target_symbols: i64,
     /// ε of the label-smoothed loss.
     pub label_smoothing: f64,
-}
-
-/// θ for a pass without a graph.
-pub struct Weights {
-    /// In the precision of the activations.
-    pub views: Views,
-    /// In fp32, for what is not a matrix.
-    pub vectors: Views,
 }
 
 /// The encoder's output.
@@ -262,7 +255,7 @@ impl Transformer {
 
     /// θ as the passes without a graph read it.
     pub fn weights(&self, theta: &Tensor, compute: Kind) -> Weights {
-        Weights { views: self.views(theta, compute), vectors: self.layout.views(theta) }
+        Weights::new(self.views(theta, compute), self.layout.views(theta))
     }
 
     /// Run the encoder over `source` `[B, S]` (left-padded).
