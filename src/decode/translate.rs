@@ -37,7 +37,8 @@ unsafe impl Sync for Shared<'_> {}
 /// workers.
 ///
 /// On a processor a batch gets one thread and as many batches are translated at a time as there are threads: the
-/// steps of a search are small, and threads that share one wait for each other half of the time.
+/// steps of a search are small, and threads that share one wait for each other half of the time (and much longer where
+/// another program shares the cores), even where there is only one sentence.
 ///
 /// # Errors
 /// [`crate::Error::Content`] for a sentence that is longer than the model's positions, and for probabilities that are
@@ -72,8 +73,8 @@ pub fn translate_all(
         progress(done);
     };
     let threads = tch::get_num_threads();
-    let workers = if shared.device == Device::Cpu { (threads.max(1) as usize).min(batches.len()) } else { 1 };
-    if workers <= 1 {
+    let workers = (threads.max(1) as usize).min(batches.len());
+    if shared.device != Device::Cpu {
         for batch in &batches {
             take(batch, translate_batch(&shared, sentences, batch, &options.search)?);
         }

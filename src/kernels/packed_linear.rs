@@ -69,11 +69,12 @@ fn linear<Out: Element>(x: &Tensor, weights: &PackedWeights, bias: Option<&Tenso
     let blocks = n.div_ceil(BLOCK);
     let parts = blocks.min(64);
     parallel(parts, |part| {
+        let mut sums = [[0f32; BLOCK]; ROWS];
         for block in part_of(blocks, parts, part) {
             let mut row = 0;
             while row < rows {
                 let tall = (rows - row).min(ROWS);
-                let sums = tile(tall, &pairs[row * weights.k / 2..], weights, block);
+                tile(tall, &pairs[row * weights.k / 2..], weights, block, &mut sums);
                 let first = block * BLOCK;
                 let columns = first..n.min(first + BLOCK);
                 for (i, sums) in sums.iter().enumerate().take(tall) {
@@ -108,30 +109,28 @@ fn has_instruction() -> bool {
     false
 }
 
-/// The sums of `tall` rows of pairs (of which `x` has at least as many) with the columns of a block.
+/// Set `sums` to those of `tall` rows of pairs (of which `x` has at least as many) with the columns of a block.
 #[cfg(target_arch = "x86_64")]
-fn tile(tall: usize, x: &[u32], weights: &PackedWeights, block: usize) -> [[f32; BLOCK]; ROWS] {
+fn tile(tall: usize, x: &[u32], weights: &PackedWeights, block: usize, sums: &mut [[f32; BLOCK]; ROWS]) {
     let pairs = weights.k / 2;
     assert!(x.len() >= tall * pairs && weights.pairs.len() >= (block + 1) * pairs * VECTORS);
     let columns = weights.pairs[block * pairs * VECTORS..].as_ptr();
-    let mut sums = [[0f32; BLOCK]; ROWS];
     // SAFETY: asserted; there are packed weights only where the instruction is.
     unsafe {
         match tall {
-            1 => tile_of::<1>(pairs, x.as_ptr(), columns, &mut sums),
-            2 => tile_of::<2>(pairs, x.as_ptr(), columns, &mut sums),
-            3 => tile_of::<3>(pairs, x.as_ptr(), columns, &mut sums),
-            4 => tile_of::<4>(pairs, x.as_ptr(), columns, &mut sums),
-            5 => tile_of::<5>(pairs, x.as_ptr(), columns, &mut sums),
-            _ => tile_of::<ROWS>(pairs, x.as_ptr(), columns, &mut sums),
+            1 => tile_of::<1>(pairs, x.as_ptr(), columns, sums),
+            2 => tile_of::<2>(pairs, x.as_ptr(), columns, sums),
+            3 => tile_of::<3>(pairs, x.as_ptr(), columns, sums),
+            4 => tile_of::<4>(pairs, x.as_ptr(), columns, sums),
+            5 => tile_of::<5>(pairs, x.as_ptr(), columns, sums),
+            _ => tile_of::<ROWS>(pairs, x.as_ptr(), columns, sums),
         }
     }
-    sums
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn tile(_: usize, _: &[u32], _: &PackedWeights, _: usize) -> [[f32; BLOCK]; ROWS] {
-    [[0.0; BLOCK]; ROWS] // There are no packed weights here.
+fn tile(_: usize, _: &[u32], _: &PackedWeights, _: usize, _: &mut [[f32; BLOCK]; ROWS]) {
+    unreachable!("there are no packed weights here");
 }
 
 /// # Safety
