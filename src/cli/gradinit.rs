@@ -114,6 +114,7 @@ impl GradInitArgs {
     pub fn run(&self) -> Result<()> {
         let config = self.resolve()?;
         self.check_output()?;
+        self.config.note_default_model();
         let (device, seed) = (machine::device(), config.training.seed);
         let dataset = ParallelDataset::open(&self.data, "train", None, None)?;
         let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);

@@ -16,6 +16,13 @@ pub struct ConfigOptions {
 }
 
 impl ConfigOptions {
+    /// Say which model it is where nobody has.
+    pub fn note_default_model(&self) {
+        if self.config.is_none() && !self.set.iter().any(|setting| setting.starts_with("model.")) {
+            nmt::progress::note("without --config the model is the full-size one of the paper: hours without a GPU");
+        }
+    }
+
     /// The configuration: defaults, file, `--set`, and then `further` settings (`key=value`) of other options.
     pub fn load(&self, further: &[Option<String>]) -> nmt::Result<Config> {
         let mut settings = self.set.clone();

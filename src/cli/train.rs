@@ -89,6 +89,12 @@ impl TrainArgs {
         }
         let resume = self.resume && last.exists();
         let config = self.resolve(resume)?;
+        if self.resume && !resume {
+            progress::note(format!("{} holds no run yet: a new one starts", run.display()));
+        }
+        if !resume {
+            self.config.note_default_model();
+        }
         let device = machine::device();
         let (source_lang, target_lang) = (self.source_lang.as_deref(), self.target_lang.as_deref());
         let open = |split: &str| ParallelDataset::open(&self.data, split, source_lang, target_lang);
