@@ -8,6 +8,9 @@
 # SOURCE and TARGET are local files, plain or .gz. Of the target sentences one in N (100 when not given) goes to the test
 # text and one to the validation text, by their SHA-256: the same sentences every time (see pairs.py). With --every 0
 # everything is training text. The sums, of SOURCE and of TARGET, are checked first where they are given.
+#
+# Words stay whole, with a dictionary a side, unless --bpe-merges 10000 --joined-dictionary (which the recipes in
+# configs/ are for) is among the further options.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 

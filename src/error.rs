@@ -119,6 +119,8 @@ fn next_step(next: &str) -> String {
 fn io_hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => "; check the path",
+        io::ErrorKind::IsADirectory => "; expected a file, found a folder",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "; expected a folder, found a file",
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "; choose another folder or change its permissions"
         }

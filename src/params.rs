@@ -322,6 +322,10 @@ fn check_checksum(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 fn with_map<T>(path: &Path, use_it: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
+    if path.is_dir() {
+        let next = "give the file, such as RUN/best.safetensors";
+        return Err(Error::content(path.display().to_string(), "a safetensors file", "a folder", next));
+    }
     let file = File::open(path).map_err(Error::io("read", path))?;
     // SAFETY: the map is read only; a file changed under it by another program is the usual caveat of memory maps.
     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(Error::io("read", path))?;

@@ -101,6 +101,28 @@ fn the_same_seed_gives_the_same_bits_and_another_does_not() {
     assert!(bytes("a") != bytes("c"));
 }
 
+/// A run killed before its first checkpoint used to become another: the model of the defaults, over the old configuration.
+#[test]
+fn a_run_killed_at_its_beginning_goes_on_as_it_was_meant() {
+    let lab = Lab::new();
+    lab.preprocess();
+    lab.nmt(&["train", "--data", "data", "--output", "rnu", "--resume"]).fails(2, &["rnu holds no last", "--output"]);
+    assert!(!lab.path("rnu").exists());
+    let whole = ["--max-updates=4", "--set=training.log_every=1"];
+    lab.train("whole", &whole).ok();
+    let mut child =
+        lab.command(&lab.train_arguments("run", &whole)).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while !lab.path("run/last.safetensors").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended without a checkpoint");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lab.nmt(&["--threads=1", "train", "--data", "data", "--output", "run", "--resume"]).ok();
+    let best = |run: &str| std::fs::read(lab.path(run).join("best.safetensors")).unwrap();
+    assert!(best("run") == best("whole"));
+}
+
 #[test]
 fn a_run_is_not_overwritten_or_changed_by_accident() {
     let lab = Lab::new();

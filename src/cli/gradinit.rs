@@ -33,7 +33,8 @@ pub struct GradInitArgs {
     data: PathBuf,
     #[command(flatten)]
     config: ConfigOptions,
-    /// The optimiser that will train: sets gradinit.optimizer; eta and gamma follow it unless they are given
+    /// The optimiser that will train: sets gradinit.optimizer; where the configuration is for another one, eta and gamma
+    /// become the paper's for this one unless --eta, --gamma or --set gives them
     #[arg(long, value_enum)]
     optimizer: Option<OptimizerName>,
     /// Where the rescaled parameters go; the scales and the trajectory are written beside it
@@ -65,6 +66,9 @@ pub struct GradInitArgs {
     max_tokens: Option<usize>,
 }
 
+/// The entry of the file that names the optimiser whose first step was prepared.
+pub const LEARNT_FOR: &str = "gradinit_optimizer";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum OptimizerName {
     Adam,
@@ -81,6 +85,12 @@ impl GradInitArgs {
             Some(OptimizerName::Sgd) if before != Target::Sgd => (Some("sgd"), Some(0.15), Some(1.0)),
             _ => (None, None, None),
         };
+        if let (Some(name), Some(eta), Some(gamma)) = (name, eta, gamma) {
+            progress::note(format!(
+                "the configuration is for another optimiser: for {name} the paper's η {eta} and γ {gamma} are taken, \
+                 unless --eta, --gamma or --set says otherwise"
+            ));
+        }
         self.config.load(&[
             setting("gradinit.optimizer", name),
             setting("gradinit.eta", eta.filter(|_| !given("gradinit.eta"))),
@@ -171,7 +181,10 @@ impl GradInitArgs {
         progress::note(summary.describe(settings));
 
         let m = Tensor::from_slice(&scales).to_kind(tch::Kind::Float).to_device(device);
-        save_weights(&self.output, model.layout(), &rescale(model.layout(), &theta0, &m), &identity)?;
+        let mut metadata = identity.clone();
+        let optimizer = serde_json::to_value(settings.optimizer).unwrap_or_default();
+        metadata.insert(LEARNT_FOR.into(), optimizer.as_str().unwrap_or_default().into());
+        save_weights(&self.output, model.layout(), &rescale(model.layout(), &theta0, &m), &metadata)?;
         let by_name: serde_json::Map<String, serde_json::Value> =
             names.iter().zip(&scales).map(|(name, scale)| (name.to_string(), json!(scale))).collect();
         let pretty = serde_json::to_string_pretty(&by_name)

@@ -16,6 +16,11 @@ pub struct ConfigOptions {
 }
 
 impl ConfigOptions {
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        self.config.is_none() && self.set.is_empty()
+    }
+
     /// Say which model it is where nobody has.
     pub fn note_default_model(&self) {
         if self.config.is_none() && !self.set.iter().any(|setting| setting.starts_with("model.")) {

@@ -8,11 +8,13 @@ use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::init::initial_theta;
 use nmt::model::Transformer;
+use nmt::params::safetensors_metadata;
 use nmt::task::Task;
 use nmt::train::{BEST, Checkpoint, LAST, Run, load_weights, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, identity};
 use nmt::{Result, files, machine, progress};
 
+use super::gradinit::LEARNT_FOR;
 use super::model_options::{ConfigOptions, setting};
 use super::signals;
 
@@ -88,6 +90,12 @@ impl TrainArgs {
             ));
         }
         let resume = self.resume && last.exists();
+        if self.resume && !resume && self.config.is_empty() {
+            return Err(Error::usage(
+                format!("{} holds no {LAST} to go on from", run.display()),
+                "check --output; to start a run, say with what: --config, and --init and --set as you mean them",
+            ));
+        }
         let config = self.resolve(resume)?;
         if self.resume && !resume {
             progress::note(format!("{} holds no run yet: a new one starts", run.display()));
@@ -196,9 +204,25 @@ impl TrainArgs {
             None => initial_theta(&config.init, layout, config.training.seed),
         }
         .to_device(device);
+        if let Some(path) = &self.init {
+            note_other_optimizer(path, config)?;
+        }
         let optimizer = config.optimizer.build(&theta);
         Ok(Checkpoint::start(theta, optimizer))
     }
+}
+
+/// Say so when parameters were learnt for another optimiser than the one that trains.
+fn note_other_optimizer(path: &Path, config: &Config) -> Result<()> {
+    let trains = serde_json::to_value(config.optimizer.kind).unwrap_or_default();
+    if let Some(learnt) = safetensors_metadata(path)?.get(LEARNT_FOR).filter(|learnt| trains != learnt.as_str()) {
+        progress::note(format!(
+            "warning: {} was learnt for {learnt} (nmt gradinit --optimizer), and {} trains",
+            path.display(),
+            trains.as_str().unwrap_or_default()
+        ));
+    }
+    Ok(())
 }
 
 /// Refuse to go on with a run under a configuration that would have made another run.

@@ -105,7 +105,8 @@ pub fn batch_by_size(
                 format!("sentence pair {i}"),
                 format!("at most {} tokens, </s> included", limits.longest()),
                 format!("{}", length(i)),
-                "raise training.max_tokens (--max-tokens) or model.max_positions, or leave long sentences out with \
+                "raise the tokens of a batch (--max-tokens; training.max_tokens, gradinit.max_tokens) or \
+                 model.max_positions, or leave long sentences out with \
                  --set training.skip_too_long=true",
             ));
         }

@@ -109,7 +109,7 @@ impl DataFolder {
             return Ok(());
         }
         let message = format!("{} has no split {split:?}; it has {}", self.dir.display(), splits.join(", "));
-        Err(Error::usage(message, "choose one of these"))
+        Err(Error::usage(message, "choose one of these, or give `nmt preprocess` the text of this one, too"))
     }
 }
 

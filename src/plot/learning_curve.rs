@@ -141,7 +141,7 @@ impl Picture for LearningCurve {
             .collect();
         let mut kinds = Vec::new();
         if self.curves.iter().any(|curve| !curve.training.is_empty()) {
-            kinds.push(("training loss".to_owned(), training_stroke(INK)));
+            kinds.push(("training nll".to_owned(), training_stroke(INK)));
         }
         if self.curves.iter().any(|curve| !curve.validation.is_empty()) {
             kinds.push(("validation negative log-likelihood".to_owned(), validation_stroke(INK)));

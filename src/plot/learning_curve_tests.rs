@@ -46,7 +46,7 @@ fn every_logged_point_is_drawn() {
     let texts = [
         "\nfirst\n",
         "\n&lt;second&gt; &amp; last\n",
-        "\ntraining loss\n",
+        "\ntraining nll\n",
         "\nvalidation BLEU\n",
         "\nupdates\n",
         "\nloss (bits per target token)\n",

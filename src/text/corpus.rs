@@ -105,12 +105,17 @@ impl LineReader {
         }
         let line = self.bytes.strip_suffix(b"\n").unwrap_or(&self.bytes);
         std::str::from_utf8(line).map(Some).map_err(|error| {
+            let zipped = self.lines == 1 && line.starts_with(&[0x1f, 0x8b]);
             let byte = line.get(error.valid_up_to()).copied().unwrap_or_default();
             Error::content(
                 format!("{}:{}", self.path.display(), self.lines),
                 "UTF-8 text",
-                format!("a byte 0x{byte:02x} that is not"),
-                "convert the file to UTF-8",
+                if zipped { "a gzip file".to_string() } else { format!("a byte 0x{byte:02x} that is not") },
+                if zipped {
+                    "unpack it (zcat), or give it as a file that ends with .gz"
+                } else {
+                    "convert the file to UTF-8"
+                },
             )
         })
     }

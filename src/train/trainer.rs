@@ -97,6 +97,10 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     let compute = training.compute.kind();
     let layout = task.layout();
     let mut log = Log::open(folder, checkpoint.state.log_bytes)?;
+    if checkpoint.state.update == 0 {
+        // From now on the run can be taken up again, whenever it stops.
+        checkpoint.save(&folder.join(LAST), layout, identity)?;
+    }
     let mut progress = Progress::new("train", Some(last_update));
     let mut batches = data.epoch(checkpoint.state.epoch)?;
     let mut clock = Instant::now();

@@ -103,7 +103,8 @@ impl ModelFolder {
                 checkpoint.display().to_string(),
                 format!("a checkpoint (.safetensors) in a run folder with its {CONFIG}"),
                 if is_checkpoint { format!("no {CONFIG} beside it") } else { "another file".to_string() },
-                "give the --output folder of `nmt train`; what `nmt gradinit` writes is a start for it, no trained model",
+                "give the --output folder of `nmt train` (what `nmt gradinit` writes is a start for it, no trained model); \
+                 translations in files are scored with --references instead of --data",
             ));
         }
         let config = Config::load(Some(&folder.join(CONFIG)), &[])?;
