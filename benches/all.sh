@@ -34,7 +34,8 @@ benches/training_peers.sh $work/data --updates 10 --rounds 1 --json results/benc
 # A model this young repeats itself up to the longest length, which therefore has to be the peers': 200.
 say "decoding, with a model after 200 updates"
 $nmt --quiet train --data $work/data --config configs/multi30k_gradinit_adam.toml --set validation.bleu=false \
-  --set search.max_length_a=0 --set search.max_length_b=200 --set validation.every_updates=200 --stop-after 200 --resume --output $work/run > /dev/null
+  --set search.max_length_a=0 --set search.max_length_b=200 --set validation.every_updates=200 \
+  --stop-after 200 --resume --output $work/run > /dev/null
 benches/decoding_peers.sh $work/run $work/data --rounds 1 --json results/bench/decoding.json
 say "kernels"
 cargo bench --locked --bench kernels -- --quick

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from measure import commit, machine, run
+from measure import languages, machine, run, write_report
 
 ROOT = Path(__file__).resolve().parent.parent
 NMT = ROOT / "target/release/nmt"
@@ -168,7 +168,7 @@ def main():
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     run_folder, data, facts = given.run.resolve(), given.data.resolve(), machine()
-    langs = next(data.glob("train.*-*.*.idx")).name.split(".")[1].split("-")
+    langs = languages(data)
     cores = facts["cores"]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -211,10 +211,7 @@ def main():
         score = rounds[0][name]["bleu"]
         print(f"{name:34} {median(rate(r, name) for r in rounds):12.0f} {ratios[name]:21.2f}x "
               f"{'' if score is None else format(score, '.2f'):>7}")
-    if given.json:
-        report = {"machine": facts, "commit": commit(ROOT), "ratios": ratios, "rounds": rounds}
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(report, indent=1) + "\n")
+    write_report(given.json, ROOT, facts, ratios=ratios, rounds=rounds)
 
 
 if __name__ == "__main__":

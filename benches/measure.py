@@ -1,5 +1,8 @@
 """Run commands and say how long they took and how much memory their largest process had."""
 
+import argparse
+import gzip
+import json
 import os
 import platform
 import shutil
@@ -7,6 +10,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from pathlib import Path
 
 GNU_TIME = shutil.which("time")
 
@@ -58,3 +62,37 @@ def commit(root):
     """The commit of the checkout, with a + where it has changes."""
     git = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--exclude=*"]
     return subprocess.run(git, capture_output=True, text=True).stdout.strip() or None
+
+
+def text_arguments(program):
+    """The options of a measurement of `nmt preprocess` on a text."""
+    parser = argparse.ArgumentParser(prog=program)
+    parser.add_argument("prefix")
+    parser.add_argument("--merges", type=int, default=10_000)
+    parser.add_argument("--source-lang", default="de")
+    parser.add_argument("--target-lang", default="en")
+    parser.add_argument("--json", type=Path)
+    return parser
+
+
+def raw_text(prefix, lang):
+    """The content of PREFIX.LANG or PREFIX.LANG.gz."""
+    plain, packed = Path(f"{prefix}.{lang}"), Path(f"{prefix}.{lang}.gz")
+    if not plain.exists() and not packed.exists():
+        raise SystemExit(f"expected a text {plain} or {packed}, found neither")
+    return plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+
+
+def languages(data):
+    """Source and target of a binarised data folder."""
+    name = next(data.glob("train.*-*.*.idx"), None)
+    if name is None:
+        raise SystemExit(f"expected a binarised data folder, found no train.SRC-TGT.LANG.idx in {data}")
+    return name.name.split(".")[1].split("-")
+
+
+def write_report(path, root, facts, **found):
+    """Write what was found, with the machine and the commit, as JSON, where a path was given."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"machine": facts, "commit": commit(root), **found}, indent=1) + "\n")

@@ -6,26 +6,18 @@
 The text PREFIX.de and PREFIX.en (plain or .gz) is preprocessed once as it is and once repeated, which leaves the distinct
 words as they are. Exit code 1 when the peak grows by 10 % or more."""
 
-import argparse
-import gzip
-import json
 import sys
 import tempfile
 from pathlib import Path
 
-from measure import commit, machine, run
+from measure import machine, raw_text, run, text_arguments, write_report
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("prefix")
+    parser = text_arguments("preprocess_memory.py")
     parser.add_argument("--times", type=int, default=10)
-    parser.add_argument("--merges", type=int, default=10_000)
-    parser.add_argument("--source-lang", default="de")
-    parser.add_argument("--target-lang", default="en")
-    parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     nmt = ROOT / "target/release/nmt"
     measured = {"start": run([nmt, "config"])}
@@ -33,10 +25,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for times in [1, given.times]:
             for lang in [given.source_lang, given.target_lang]:
-                plain, packed = Path(f"{given.prefix}.{lang}"), Path(f"{given.prefix}.{lang}.gz")
-                if not plain.exists() and not packed.exists():
-                    raise SystemExit(f"preprocess_memory: expected a text {plain} or {packed}, found neither")
-                content = plain.read_bytes() if plain.exists() else gzip.decompress(packed.read_bytes())
+                content = raw_text(given.prefix, lang)
                 with open(f"{folder}/text.{lang}", "wb") as sink:
                     for _ in range(times):
                         sink.write(content)
@@ -49,9 +38,7 @@ def main():
     growth = often / once - 1
     own = (often - start) / (once - start) - 1
     print(f"growth {100 * growth:.1f} %; without the {start:.0f} MiB of a program that does nothing: {100 * own:.1f} %")
-    if given.json:
-        report = {"machine": machine(), "commit": commit(ROOT), "growth": growth, "runs": measured}
-        given.json.write_text(json.dumps(report, indent=1) + "\n")
+    write_report(given.json, ROOT, machine(), growth=growth, runs=measured)
     sys.exit(growth >= 0.1)
 
 

@@ -1,9 +1,6 @@
 """The measurement of preprocess_peers.sh: peers and nmt in turn, several rounds, the median of their ratios."""
 
-import argparse
-import gzip
 import importlib.metadata
-import json
 import shutil
 import statistics
 import sys
@@ -11,7 +8,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-from measure import commit, machine, repeated, run
+from measure import machine, raw_text, repeated, run, text_arguments, write_report
 
 ROOT = Path(__file__).resolve().parent.parent
 NMT = ROOT / "target/release/nmt"
@@ -23,22 +20,9 @@ TOKENIZER_LINES = 600_000
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="preprocess_peers.sh")
-    parser.add_argument("prefix")
+    parser = text_arguments("preprocess_peers.sh")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--merges", type=int, default=10_000)
-    parser.add_argument("--source-lang", default="de")
-    parser.add_argument("--target-lang", default="en")
-    parser.add_argument("--json", type=Path)
     return parser.parse_args()
-
-
-def text(prefix, lang, target):
-    plain, packed = Path(f"{prefix}.{lang}"), Path(f"{prefix}.{lang}.gz")
-    if not plain.exists() and not packed.exists():
-        raise SystemExit(f"preprocess_peers: expected a text {plain} or {packed}, found neither")
-    with open(plain, "rb") if plain.exists() else gzip.open(packed, "rb") as source, open(target, "wb") as sink:
-        shutil.copyfileobj(source, sink)
 
 
 def peers(folder, langs, merges, cores):
@@ -103,7 +87,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         for lang in langs:
-            text(given.prefix, lang, folder / f"raw.{lang}")
+            (folder / f"raw.{lang}").write_bytes(raw_text(given.prefix, lang))
         pairs = sum(1 for _ in open(folder / f"raw.{langs[0]}", "rb"))
         rounds = []
         for n in range(given.rounds):
@@ -136,11 +120,8 @@ def main():
         ratios[name] = median(r["tokenizers"][name]["seconds"] / r["tokenizers"][ours]["seconds"] for r in rounds)
         print(f"{name:32} {of('seconds'):9.2f} {of('peak_mib'):9.0f} {ratios[name]:8.1f}x")
 
-    if given.json:
-        versions = {name: importlib.metadata.version(name) for name in ["sacremoses", "subword-nmt", "fairseq", "torch"]}
-        report = {"machine": facts, "commit": commit(ROOT), "versions": versions, "pairs": pairs, "merges": given.merges,
-                  "ratios": ratios, "rounds": rounds}
-        given.json.write_text(json.dumps(report, indent=1) + "\n")
+    versions = {name: importlib.metadata.version(name) for name in ["sacremoses", "subword-nmt", "fairseq", "torch"]}
+    write_report(given.json, ROOT, facts, versions=versions, pairs=pairs, merges=given.merges, ratios=ratios, rounds=rounds)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,20 @@
 """The measurement of training_peers.sh: fairseq, plain PyTorch and nmt train the same model on the same data, in turn."""
 
 import argparse
-
 import json
-
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from measure import commit, machine, run
+from measure import languages, machine, run, write_report
 
 ROOT = Path(__file__).resolve().parent.parent
 NMT = ROOT / "target/release/nmt"
 RECIPE = ROOT / "configs/iwslt14_warmup.toml"
 # The first updates of a process allocate and warm up; they are left out for everyone.
 WARM_UP = 2
-
-def languages(data):
-    name = next(data.glob("train.*-*.*.idx"), None)
-    if name is None:
-        raise SystemExit(f"training_peers: expected a binarised data folder, found no train.SRC-TGT.LANG.idx in {data}")
-    return name.name.split(".")[1].split("-")
 
 def fairseq(python, data, updates, folder):
     source, target = languages(data)
@@ -95,10 +87,7 @@ def main():
         ratios[name] = median(r[name]["tokens_per_second"] / r["fairseq-train"]["tokens_per_second"] for r in rounds)
         print(f"{name:16} {median(r[name]['tokens_per_second'] for r in rounds):16.0f} {ratios[name]:9.2f}x "
               f"{median(r[name]['peak_mib'] for r in rounds):9.0f}")
-    if given.json:
-        report = {"machine": facts, "commit": commit(ROOT), "versions": versions, "ratios": ratios, "rounds": rounds}
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps(report, indent=1) + "\n")
+    write_report(given.json, ROOT, facts, versions=versions, ratios=ratios, rounds=rounds)
 
 if __name__ == "__main__":
     main()

@@ -12,5 +12,5 @@ fn main() {
     #[cfg(debug_assertions)]
     cli::end(arguments.run());
     #[cfg(not(debug_assertions))]
-    cli::end(if arguments.computes() { cli::become_nmt_torch() } else { arguments.run_on_text() });
+    cli::end(arguments.run_on_text().unwrap_or_else(cli::become_nmt_torch));
 }

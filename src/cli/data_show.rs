@@ -75,10 +75,12 @@ impl DataShowArgs {
 /// Print what the folder holds: split, language, sentences, tokens (`</s>` included), entries of the dictionary.
 fn list(folder: &DataFolder) -> nmt::Result<()> {
     let mut table = "split\tlang\tsentences\ttokens\tdictionary\n".to_string();
+    let entries = |lang| Dictionary::load(&folder.dictionary(lang)).map(|dictionary| dictionary.len());
+    let (source, target) = (folder.source_lang(), folder.target_lang());
+    let languages = [(source, entries(source)?), (target, entries(target)?)];
     for split in folder.splits()? {
-        for lang in [folder.source_lang(), folder.target_lang()] {
+        for (lang, entries) in languages {
             let dataset = IndexedDataset::open(&folder.prefix(&split, lang))?;
-            let entries = Dictionary::load(&folder.dictionary(lang))?.len();
             table.push_str(&format!("{split}\t{lang}\t{}\t{}\t{entries}\n", dataset.len(), dataset.tokens()));
         }
     }

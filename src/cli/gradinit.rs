@@ -17,7 +17,7 @@ use nmt::{Result, files};
 use serde_json::json;
 use tch::Tensor;
 
-use super::model_options::{ConfigOptions, setting};
+use super::model_options::{ConfigOptions, name_of, setting};
 use super::signals;
 
 /// Arguments of `nmt gradinit`.
@@ -182,8 +182,7 @@ impl GradInitArgs {
 
         let m = Tensor::from_slice(&scales).to_kind(tch::Kind::Float).to_device(device);
         let mut metadata = identity.clone();
-        let optimizer = serde_json::to_value(settings.optimizer).unwrap_or_default();
-        metadata.insert(LEARNT_FOR.into(), optimizer.as_str().unwrap_or_default().into());
+        metadata.insert(LEARNT_FOR.into(), name_of(&settings.optimizer));
         save_weights(&self.output, model.layout(), &rescale(model.layout(), &theta0, &m), &metadata)?;
         let by_name: serde_json::Map<String, serde_json::Value> =
             names.iter().zip(&scales).map(|(name, scale)| (name.to_string(), json!(scale))).collect();

@@ -73,36 +73,31 @@ enum DataCommand {
 }
 
 impl CommandLine {
-    /// Whether the command computes with libtorch.
-    pub fn computes(&self) -> bool {
-        match &self.command {
-            Command::Gradinit(_) | Command::Train(_) | Command::Translate(_) | Command::Doctor => true,
-            Command::Score(arguments) => arguments.translates(),
-            _ => false,
-        }
-    }
-
-    /// Run a command that does not compute.
-    pub fn run_on_text(&self) -> nmt::Result<()> {
+    /// Run a command that works on text alone; none where it computes with libtorch.
+    pub fn run_on_text(&self) -> Option<nmt::Result<()>> {
         nmt::progress::set_quiet(self.quiet);
         let threads = self.threads.map(usize::from);
-        match &self.command {
+        Some(match &self.command {
             Command::Preprocess(arguments) => arguments.run(threads),
             Command::Tokenize(arguments) => arguments.run(threads),
             Command::Detokenize(arguments) => arguments.run(threads),
             Command::Normalize(arguments) => arguments.run(threads),
             Command::Lowercase => moses::run_lowercase(threads),
             Command::Data(DataCommand::Show(arguments)) => arguments.run(),
-            Command::Score(arguments) => arguments.run_on_files(),
+            Command::Score(arguments) if !arguments.translates() => arguments.run_on_files(),
             Command::Plot(arguments) => arguments.run(),
             Command::Config(arguments) => arguments.run(),
-            Command::Gradinit(_) | Command::Train(_) | Command::Translate(_) | Command::Doctor => Ok(()),
-        }
+            Command::Score(_) | Command::Gradinit(_) | Command::Train(_) | Command::Translate(_) | Command::Doctor => {
+                return None;
+            }
+        })
     }
 
     /// Run the command, whichever it is.
     pub fn run(&self) -> nmt::Result<()> {
-        nmt::progress::set_quiet(self.quiet);
+        if let Some(outcome) = self.run_on_text() {
+            return outcome;
+        }
         nmt::machine::keep_freed_memory();
         if let Some(threads) = self.threads.map(usize::from) {
             let cores = nmt::machine::machine().cores;
@@ -117,9 +112,9 @@ impl CommandLine {
             Command::Gradinit(arguments) => arguments.run(),
             Command::Train(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),
-            Command::Score(arguments) if arguments.translates() => arguments.run(),
+            Command::Score(arguments) => arguments.run(),
             Command::Doctor => doctor::run(),
-            _ => self.run_on_text(),
+            _ => Ok(()), // Done above.
         }
     }
 }

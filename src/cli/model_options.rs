@@ -36,6 +36,11 @@ impl ConfigOptions {
     }
 }
 
+/// How the configuration spells a choice, such as `adam`.
+pub fn name_of(choice: &impl serde::Serialize) -> String {
+    serde_json::to_value(choice).ok().and_then(|value| value.as_str().map(str::to_string)).unwrap_or_default()
+}
+
 /// `key=value` for an option that was given.
 pub fn setting(key: &str, value: Option<impl std::fmt::Display>) -> Option<String> {
     value.map(|value| format!("{key}={value}"))

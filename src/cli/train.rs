@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nmt::config::{Compute, Config};
+use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::init::initial_theta;
@@ -15,7 +15,7 @@ use nmt::translation::{TranslationData, Validator, copy_data_files, identity};
 use nmt::{Result, files, machine, progress};
 
 use super::gradinit::LEARNT_FOR;
-use super::model_options::{ConfigOptions, setting};
+use super::model_options::{ConfigOptions, name_of, setting};
 use super::signals;
 
 /// Arguments of `nmt train`.
@@ -125,7 +125,7 @@ impl TrainArgs {
             source.len(),
             target.len(),
             model.layout().total(),
-            if config.training.compute == Compute::Bf16 { "bf16" } else { "fp32" },
+            name_of(&config.training.compute),
             tch::get_num_threads(),
             if resume { format!(", going on after update {}", checkpoint.state.update) } else { String::new() }
         ));
@@ -143,7 +143,7 @@ impl TrainArgs {
             signal,
         )?;
         let best = outcome.best.map_or(String::new(), |(value, update)| {
-            let metric = format!("{:?}", config.validation.chosen_metric()).to_lowercase();
+            let metric = name_of(&config.validation.chosen_metric());
             format!(", best {metric} {value:.3} at update {update} in {}", run.join(BEST).display())
         });
         let nothing = if outcome.updates == updates_before { "nothing to do: " } else { "" };
@@ -214,12 +214,11 @@ impl TrainArgs {
 
 /// Say so when parameters were learnt for another optimiser than the one that trains.
 fn note_other_optimizer(path: &Path, config: &Config) -> Result<()> {
-    let trains = serde_json::to_value(config.optimizer.kind).unwrap_or_default();
-    if let Some(learnt) = safetensors_metadata(path)?.get(LEARNT_FOR).filter(|learnt| trains != learnt.as_str()) {
+    let trains = name_of(&config.optimizer.kind);
+    if let Some(learnt) = safetensors_metadata(path)?.get(LEARNT_FOR).filter(|learnt| **learnt != trains) {
         progress::note(format!(
-            "warning: {} was learnt for {learnt} (nmt gradinit --optimizer), and {} trains",
-            path.display(),
-            trains.as_str().unwrap_or_default()
+            "warning: {} was learnt for {learnt} (nmt gradinit --optimizer), and {trains} trains",
+            path.display()
         ));
     }
     Ok(())

@@ -60,8 +60,6 @@ fn linear<Out: Element>(x: &Tensor, weights: &PackedWeights, bias: Option<&Tenso
     let (rows, n) = (x.size()[0] as usize, weights.n);
     let values = elements::<Bf16>(x);
     assert!(values.len() == rows * weights.k);
-    let pairs: Vec<u32> =
-        values.as_chunks::<2>().0.iter().map(|two| u32::from(two[0].bits()) | u32::from(two[1].bits()) << 16).collect();
     let bias = bias.map(elements::<Bf16>);
     assert!(bias.is_none_or(|bias| bias.len() == n));
     let mut out = empty::<Out>(&[rows as i64, n as i64]);
@@ -74,7 +72,7 @@ fn linear<Out: Element>(x: &Tensor, weights: &PackedWeights, bias: Option<&Tenso
             let mut row = 0;
             while row < rows {
                 let tall = (rows - row).min(ROWS);
-                tile(tall, &pairs[row * weights.k / 2..], weights, block, &mut sums);
+                tile(tall, &values[row * weights.k..], weights, block, &mut sums);
                 let first = block * BLOCK;
                 let columns = first..n.min(first + BLOCK);
                 for (i, sums) in sums.iter().enumerate().take(tall) {
@@ -109,11 +107,11 @@ fn has_instruction() -> bool {
     false
 }
 
-/// Set `sums` to those of `tall` rows of pairs (of which `x` has at least as many) with the columns of a block.
+/// Set `sums` to those of `tall` rows (of which `x` has at least as many) with the columns of a block.
 #[cfg(target_arch = "x86_64")]
-fn tile(tall: usize, x: &[u32], weights: &PackedWeights, block: usize, sums: &mut [[f32; BLOCK]; ROWS]) {
+fn tile(tall: usize, x: &[Bf16], weights: &PackedWeights, block: usize, sums: &mut [[f32; BLOCK]; ROWS]) {
     let pairs = weights.k / 2;
-    assert!(x.len() >= tall * pairs && weights.pairs.len() >= (block + 1) * pairs * VECTORS);
+    assert!(x.len() >= tall * weights.k && weights.pairs.len() >= (block + 1) * pairs * VECTORS);
     let columns = weights.pairs[block * pairs * VECTORS..].as_ptr();
     // SAFETY: asserted; there are packed weights only where the instruction is.
     unsafe {
@@ -129,17 +127,17 @@ fn tile(tall: usize, x: &[u32], weights: &PackedWeights, block: usize, sums: &mu
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn tile(_: usize, _: &[u32], _: &PackedWeights, _: usize, _: &mut [[f32; BLOCK]; ROWS]) {
+fn tile(_: usize, _: &[Bf16], _: &PackedWeights, _: usize, _: &mut [[f32; BLOCK]; ROWS]) {
     unreachable!("there are no packed weights here");
 }
 
 /// # Safety
-/// `x` has R rows of `pairs`, `columns` [`VECTORS`] times `pairs` vectors, and the processor AVX-512 with bf16.
+/// `x` has R rows of `pairs` pairs, `columns` [`VECTORS`] times `pairs` vectors, and the processor AVX-512 with bf16.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn tile_of<const R: usize>(
     pairs: usize,
-    x: *const u32,
+    x: *const Bf16,
     columns: *const [u32; LANES],
     out: &mut [[f32; BLOCK]; ROWS],
 ) {
@@ -159,7 +157,7 @@ unsafe fn tile_of<const R: usize>(
         }
         for (r, sums) in sums.iter_mut().enumerate() {
             // SAFETY: the caller's.
-            let x = bf16(_mm512_set1_epi32(unsafe { *x.add(r * pairs + pair) }.cast_signed()));
+            let x = bf16(_mm512_set1_epi32(unsafe { x.cast::<i32>().add(r * pairs + pair).read_unaligned() }));
             for (sum, w) in sums.iter_mut().zip(&w) {
                 *sum = _mm512_dpbf16_ps(*sum, x, *w);
             }

@@ -37,21 +37,21 @@ impl Weights {
 
     /// `x` `[N, k]` times the transpose of `weight` `[n, k]`, plus `bias` `[n]`: `[N, n]` of x's kind.
     pub(super) fn linear(&self, x: &Tensor, (weight, bias): (View, View)) -> Tensor {
-        let bias = Some(&self.views[bias]);
-        if let Some(packed) = self.packed(weight) {
-            return packed_linear(x, packed, bias, x.kind());
-        }
-        let weight = &self.views[weight];
-        few_rows_linear(x, weight, bias).unwrap_or_else(|| x.linear(weight, bias))
+        self.product(x, weight, Some(&self.views[bias]), x.kind())
     }
 
     /// Hidden states `[N, d]` times the transpose of `weight` `[V, d]`: logits `[N, V]`, in fp32 where that costs nothing.
     /// (Rounded to bf16, continuations of a beam that differ become equal.)
     pub(super) fn logits(&self, hidden: &Tensor, weight: View) -> Tensor {
+        self.product(hidden, weight, None, Kind::Float)
+    }
+
+    /// The product, of this kind where the weights are arranged for it and else of x's.
+    fn product(&self, x: &Tensor, weight: View, bias: Option<&Tensor>, kind: Kind) -> Tensor {
         if let Some(packed) = self.packed(weight) {
-            return packed_linear(hidden, packed, None, Kind::Float);
+            return packed_linear(x, packed, bias, kind);
         }
         let weight = &self.views[weight];
-        few_rows_linear(hidden, weight, None).unwrap_or_else(|| hidden.matmul(&weight.tr()))
+        few_rows_linear(x, weight, bias).unwrap_or_else(|| x.linear(weight, bias))
     }
 }

@@ -55,8 +55,7 @@ pub fn warnings(hypotheses: &[String]) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut warn = |lines: usize, what: &str, next: &str| {
         if lines > 0 {
-            let noun = if lines == 1 { "line" } else { "lines" };
-            warnings.push(format!("{lines} of {} {noun} {what}; {next}", hypotheses.len()));
+            warnings.push(counted(lines, hypotheses.len(), what, next));
         }
     };
     warn(
@@ -100,10 +99,8 @@ pub fn mismatches(hypotheses: &[String], references: &[Vec<String>], options: &O
     // Tokens of one data folder are escaped on both sides, and compared as they are.
     let alike = options.bleu.tokenize == Tokenizer::None && references.iter().flatten().any(|line| has_escape(line));
     if escaped > 0 && !alike {
-        let (all, noun) = (hypotheses.len(), if escaped == 1 { "line" } else { "lines" });
-        found.push(format!(
-            "{escaped} of {all} {noun} of the hypotheses hold escapes such as `&apos;`; detokenise the text first"
-        ));
+        let what = "of the hypotheses hold escapes such as `&apos;`";
+        found.push(counted(escaped, hypotheses.len(), what, "detokenise the text first"));
     }
     let bleu = options.metrics.contains(&Metric::Bleu);
     if bleu && style.tokenised && !matches!(options.bleu.tokenize, Tokenizer::None) {
@@ -114,6 +111,12 @@ pub fn mismatches(hypotheses: &[String], references: &[Vec<String>], options: &O
         ));
     }
     found
+}
+
+/// A warning that says how many lines have what, and what to do.
+fn counted(lines: usize, all: usize, what: &str, next: &str) -> String {
+    let noun = if lines == 1 { "line" } else { "lines" };
+    format!("{lines} of {all} {noun} {what}; {next}")
 }
 
 /// Whether a line holds a character as Moses' tokenizer escapes it.

@@ -169,7 +169,8 @@ impl ModelFolder {
         self.target_text.as_ref().map_or_else(|| join_subwords(&pieces), |text| text.restore(&pieces))
     }
 
-    /// Translate sentences (source ids, each ending with `</s>`). An empty sentence has the empty translation. Results are in input order, best hypothesis first.
+    /// Translate sentences (source ids, each ending with `</s>`). An empty sentence has the empty translation.
+    /// Results are in input order, best hypothesis first.
     ///
     /// # Errors
     /// [`Error::Content`] for a sentence that is longer than the model's positions.
