@@ -5,7 +5,8 @@
 //!
 //!     cargo run --release --example gradinit_any_network
 
-use nmt::init::gradinit::{GradInitConfig, Target, gradinit, rescale};
+use nmt::init::gradinit::{GradInitConfig, Target, gradinit};
+use nmt::init::rescale;
 use nmt::params::{BlockKind, Layout, View};
 use nmt::task::{Loss, Mode, Task};
 use tch::{Device, Kind, Tensor};

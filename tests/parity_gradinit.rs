@@ -2,7 +2,7 @@
 mod common;
 
 use common::{batch, json, reference, tensors, transformer};
-use nmt::init::gradinit::{Branch, GradInitConfig, Target, gradinit};
+use nmt::init::gradinit::{Branch, GradInitConfig, Preset, Target, gradinit};
 use nmt::model::TranslationBatch;
 use nmt::task::Task;
 use tch::Device;
@@ -28,9 +28,8 @@ fn follow(run: &str, tolerance: f64) {
         clip: number("grad_clip"),
         beta1: number("beta1"),
         beta2: number("beta2"),
-        ..Default::default()
-    }
-    .as_published_code();
+        ..GradInitConfig::of(Preset::PublishedCode)
+    };
     let unstable: Vec<&str> =
         golden["unstable_scales_do_not_compare"].as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect();
     let blocks = model.layout().blocks();

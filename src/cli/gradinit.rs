@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
-use nmt::init::gradinit::{Branch, GradInitConfig, Iteration, Target, gradinit, rescale};
-use nmt::init::initial_theta;
+use nmt::init::gradinit::{Branch, Iteration, Target, gradinit};
+use nmt::init::{initial_theta, rescale};
 use nmt::machine;
 use nmt::model::Transformer;
 use nmt::progress::{self, Progress};
@@ -150,18 +150,21 @@ impl GradInitArgs {
         ));
 
         let names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
-        let mut trajectory =
-            vec![json!({"event": "blocks", "names": names, "gamma": finite(settings.gamma)}).to_string()];
+        let mut trajectory = Vec::new();
         let mut summary = Summary::default();
         let mut bar = Progress::new("gradinit", Some(settings.iterations));
         let stopped = signals::watch()?;
-        let mut halves = OverlappingHalves::new(&data, seed)?;
+        let mut halves = OverlappingHalves::new(&data, settings, seed)?;
         let scales = gradinit(
             &model,
             &theta0,
             settings,
             |_| halves.draw(),
             |iteration| {
+                if trajectory.is_empty() {
+                    let gamma = finite(iteration.gamma);
+                    trajectory.push(json!({"event": "blocks", "names": names, "gamma": gamma}).to_string());
+                }
                 trajectory.push(
                     serde_json::to_string(iteration)
                         .map_err(|error| Error::content("the trajectory", "JSON", error.to_string(), ""))?,
@@ -178,7 +181,7 @@ impl GradInitArgs {
             },
         )?;
         drop(bar);
-        progress::note(summary.describe(settings));
+        progress::note(summary.describe());
 
         let m = Tensor::from_slice(&scales).to_kind(tch::Kind::Float).to_device(device);
         let mut metadata = identity.clone();
@@ -200,6 +203,8 @@ impl GradInitArgs {
 #[derive(Default)]
 struct Summary {
     first_norm: Option<f64>,
+    /// The bound of the norm.
+    gamma: f64,
     last_norm: f64,
     constraint_steps: u64,
     objective_steps: u64,
@@ -210,7 +215,7 @@ struct Summary {
 impl Summary {
     fn add(&mut self, iteration: &Iteration) {
         self.first_norm.get_or_insert(iteration.gradient_norm);
-        self.last_norm = iteration.gradient_norm;
+        (self.gamma, self.last_norm) = (iteration.gamma, iteration.gradient_norm);
         match iteration.branch {
             Branch::Constraint => self.constraint_steps += 1,
             Branch::Objective => self.objective_steps += 1,
@@ -221,12 +226,12 @@ impl Summary {
     }
 
     /// The norms, whether γ was ever reached, and what the objective gained.
-    fn describe(&self, settings: &GradInitConfig) -> String {
+    fn describe(&self) -> String {
         let Some(first) = self.first_norm else { return "GradInit: no iteration".to_string() };
-        let (gamma, last, steps) = (settings.gamma, self.last_norm, self.constraint_steps);
+        let (gamma, last, steps) = (self.gamma, self.last_norm, self.constraint_steps);
         let all = steps + self.objective_steps;
         let mut text = format!(
-            "GradInit: gradient norm {first:.1} at first, {last:.1} at last, γ {gamma}: {steps} of {all} steps lowered it"
+            "GradInit: gradient norm {first:.1} at first, {last:.1} at last, γ {gamma:.1}: {steps} of {all} steps lowered it"
         );
         if let Some((first, last)) = self.after_step {
             text.push_str(&format!(

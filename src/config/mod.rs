@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::SearchConfig;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::init::{InitConfig, gradinit::GradInitConfig};
+use crate::init::{InitConfig, gradinit::GradInitConfig, metainit::MetaInitConfig};
 use crate::model::ModelConfig;
 use crate::optim::{OptimizerConfig, ScheduleConfig};
 
@@ -38,6 +38,8 @@ pub struct Config {
     pub init: InitConfig,
     /// GradInit (`nmt gradinit`).
     pub gradinit: GradInitConfig,
+    /// MetaInit (`init.method = "metainit"`).
+    pub metainit: MetaInitConfig,
     /// The optimiser of training.
     pub optimizer: OptimizerConfig,
     /// The learning rate of training.
@@ -81,22 +83,11 @@ impl Config {
         self.training.check()?;
         self.search.check()?;
         self.validation.check()?;
-        let positive = [
-            ("schedule.learning_rate", self.schedule.learning_rate),
-            ("gradinit.eta", self.gradinit.eta),
-            ("gradinit.tau", self.gradinit.tau),
-            ("gradinit.gamma", self.gradinit.gamma),
-        ];
-        for (key, value) in positive {
-            if value.is_nan() || value <= 0.0 {
-                return Err(Error::usage(format!("{key} has to be above 0, found {value}"), ""));
-            }
-        }
-        if self.gradinit.max_tokens < 3 {
-            return Err(Error::usage(
-                format!("gradinit.max_tokens has to be 3 or more, found {}", self.gradinit.max_tokens),
-                "S and S̃ are cut from one batch: the paper's runs use 6000",
-            ));
+        self.gradinit.check()?;
+        self.metainit.check()?;
+        let rate = self.schedule.learning_rate;
+        if rate.is_nan() || rate <= 0.0 {
+            return Err(Error::usage(format!("schedule.learning_rate has to be above 0, found {rate}"), ""));
         }
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! TOML and `key=value` settings over the defaults, with errors that name the line and the nearest key.
 
+use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::Config;
+use crate::init::gradinit::{GradInitConfig, Preset};
 use crate::error::{Error, Result};
 
 pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Config> {
@@ -36,6 +38,11 @@ pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Conf
     let given: Table = toml::from_str(text).map_err(|error| broken(&error))?;
     // The types are checked where the line is still known.
     toml::from_str::<Config>(text).map_err(|error| broken(&error))?;
+    let preset = settings.iter().rev().find_map(|setting| setting.strip_prefix(PRESET)).map(str::to_string);
+    let in_file = || given.get("gradinit").and_then(|keys| keys.get("preset")).and_then(Value::as_str).map(String::from);
+    if let Some(preset) = preset.or_else(in_file) {
+        table.insert("gradinit".into(), preset_of(&preset)?);
+    }
     for (section, value) in given {
         if let (Some(Value::Table(target)), Value::Table(keys)) = (table.get_mut(&section), value) {
             target.extend(keys);
@@ -46,6 +53,16 @@ pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Conf
         set(&mut table, &known, setting)?;
     }
     table.try_into().map_err(|error: toml::de::Error| Error::usage(error.message().to_string(), ""))
+}
+
+/// The setting that decides what the other keys of its section are where they are not given.
+const PRESET: &str = "gradinit.preset=";
+
+/// The section `[gradinit]` of a preset.
+fn preset_of(name: &str) -> Result<Value> {
+    let wrong = |error: &dyn std::error::Error| Error::usage(format!("{PRESET}{name}: {error}"), "");
+    let preset = Preset::deserialize(Value::String(name.to_string())).map_err(|error| wrong(&error))?;
+    Value::try_from(GradInitConfig::of(preset)).map_err(|error| wrong(&error))
 }
 
 /// Apply one `section.key=value`. A value that is no TOML value is a string.

@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::scales::{Moments, ScaleAdam, rescale};
 use crate::error::{Error, Result};
-use crate::params::{BlockKind, Layout};
+use crate::params::BlockKind;
 use crate::task::{Mode, Task};
 
 /// The optimiser 𝒜 whose first step is prepared.
@@ -19,22 +20,32 @@ pub enum Target {
     Sgd,
 }
 
-/// How the Adam that moves the scales keeps its moments.
+/// What γ is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Moments {
-    /// One Adam for both kinds of step, as the paper prints it.
-    Shared,
-    /// Separate moments and step counts for constraint and objective steps (the published Transformer code).
-    Separate,
-    /// Separate first moments, one second moment (the published CNN code).
-    SharedSecond,
+pub enum GammaUnit {
+    /// γ is the bound itself, as in the paper.
+    Absolute,
+    /// γ times the gradient norm of the first iteration is the bound.
+    InitialNorm,
+}
+
+/// Whose behaviour the defaults are, where the paper and its published code differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// Algorithm 1 as it is printed.
+    Paper,
+    /// The released Transformer code (commit 777c407) and its launch script.
+    PublishedCode,
 }
 
 /// GradInit's settings. The defaults are the paper's Algorithm 1 for Adam.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GradInitConfig {
+    /// Whose behaviour the keys have that are not given: `paper` or `published-code`.
+    pub preset: Preset,
     /// The optimiser that will train: `adam` or `sgd`.
     pub optimizer: Target,
     /// Iterations T.
@@ -43,8 +54,10 @@ pub struct GradInitConfig {
     pub eta: f64,
     /// The learning rate τ of the scales.
     pub tau: f64,
-    /// The bound γ of the gradient norm.
+    /// The bound γ of the gradient norm; inf: none.
     pub gamma: f64,
+    /// What γ is counted in.
+    pub gamma_unit: GammaUnit,
     /// Lower bound α of the scales of weights.
     pub min_scale: f64,
     /// Upper bound of the scales of normalisation layers; the paper has none.
@@ -57,12 +70,21 @@ pub struct GradInitConfig {
     pub beta2: f64,
     /// Tokens a batch that S and S̃ are cut from.
     pub max_tokens: usize,
+    /// How much of S̃ is in S, r = |S̃ ∩ S|/|S|, from 0 to 1 (appendix B).
+    pub overlap: f64,
+    /// S takes the longer sentences of the batch, S̃ the shorter ones (published code), instead of a random choice.
+    pub longer_first: bool,
     /// How Adam's moments are kept.
     pub moments: Moments,
     /// Divide the objective by η before differentiating (published code; the paper does not).
     pub objective_over_eta: bool,
+    /// SGD's step has the length η·γ whatever the gradient's (section 3.5); else it is η·g.
+    pub normalised_direction: bool,
     /// Multiply SGD's normalised direction by γ (section 3.5; the published code does not).
     pub direction_times_gamma: bool,
+    /// Differentiate through the look-ahead's step, too, instead of taking it for a constant (section 3.4). For Adam,
+    /// whose sign(g) has no derivative, it is the same.
+    pub second_order: bool,
     /// In the look-ahead the output projection still reads the tied embedding of before the step (published code).
     pub untied_look_ahead: bool,
     /// A scale that reached 0 stays there (published code).
@@ -72,20 +94,26 @@ pub struct GradInitConfig {
 impl Default for GradInitConfig {
     fn default() -> GradInitConfig {
         GradInitConfig {
+            preset: Preset::Paper,
             optimizer: Target::Adam,
             iterations: 780,
             eta: 5e-4,
             tau: 2.5e-3,
             gamma: 1000.0,
+            gamma_unit: GammaUnit::Absolute,
             min_scale: 0.01,
             max_norm_scale: f64::INFINITY,
             clip: 1.0,
             beta1: 0.9,
             beta2: 0.999,
             max_tokens: 6000,
+            overlap: 0.5,
+            longer_first: false,
             moments: Moments::Shared,
             objective_over_eta: false,
+            normalised_direction: true,
             direction_times_gamma: true,
+            second_order: false,
             untied_look_ahead: false,
             zero_is_final: false,
         }
@@ -93,15 +121,46 @@ impl Default for GradInitConfig {
 }
 
 impl GradInitConfig {
-    /// The behaviour of the published code instead of the paper's Algorithm 1 where the two differ.
-    #[must_use]
-    pub fn as_published_code(mut self) -> GradInitConfig {
-        self.moments = Moments::Separate;
-        self.objective_over_eta = true;
-        self.direction_times_gamma = false;
-        self.untied_look_ahead = true;
-        self.zero_is_final = true;
-        self
+    /// The settings of a preset.
+    pub fn of(preset: Preset) -> GradInitConfig {
+        let paper = GradInitConfig::default();
+        match preset {
+            Preset::Paper => paper,
+            Preset::PublishedCode => GradInitConfig {
+                preset,
+                eta: 1e-3,
+                max_norm_scale: 100.0,
+                clip: 0.0,
+                beta2: 0.98,
+                longer_first: true,
+                moments: Moments::Separate,
+                objective_over_eta: true,
+                direction_times_gamma: false,
+                untied_look_ahead: true,
+                zero_is_final: true,
+                ..paper
+            },
+        }
+    }
+
+    /// Refuse what makes no run.
+    pub(crate) fn check(&self) -> Result<()> {
+        for (key, value) in [("eta", self.eta), ("tau", self.tau), ("gamma", self.gamma)] {
+            if value.is_nan() || value <= 0.0 {
+                return Err(Error::usage(format!("gradinit.{key} has to be above 0, found {value}"), ""));
+            }
+        }
+        if !(0.0..=1.0).contains(&self.overlap) {
+            let message = format!("gradinit.overlap has to be from 0 to 1, found {}", self.overlap);
+            return Err(Error::usage(message, "the paper's runs use 0.5"));
+        }
+        if self.max_tokens < 3 {
+            return Err(Error::usage(
+                format!("gradinit.max_tokens has to be 3 or more, found {}", self.max_tokens),
+                "S and S̃ are cut from one batch: the paper's runs use 6000",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -126,6 +185,9 @@ pub struct Iteration {
     pub loss: f64,
     /// ‖g‖ in the optimiser's norm.
     pub gradient_norm: f64,
+    /// The bound of it, whatever γ was counted in; not written, since it is that of all iterations.
+    #[serde(skip)]
+    pub gamma: f64,
     /// The mean loss on S̃ after the optimiser's step.
     pub loss_after_step: Option<f64>,
     /// The gradient of every scale before clamping, in the layout's order.
@@ -133,13 +195,6 @@ pub struct Iteration {
     pub scale_gradients: Vec<f64>,
     /// Every scale after the iteration, in the layout's order.
     pub scales: Vec<f64>,
-}
-
-/// θ0 with every block multiplied by its scale, differentiable with respect to `scales` (`[blocks]`).
-pub fn rescale(layout: &Layout, theta0: &Tensor, scales: &Tensor) -> Tensor {
-    let parts: Vec<Tensor> =
-        layout.split(theta0).iter().zip(scales.unbind(0)).map(|(block, scale)| block * scale).collect();
-    Tensor::cat(&parts, 0)
 }
 
 /// Run Algorithm 1 from `theta0` (`[P]`, fp32). `draw` gives S and S̃ of an iteration; `watch` sees every iteration
@@ -157,7 +212,15 @@ pub fn gradinit<T: Task>(
     let layout = task.layout();
     let norms: Vec<f64> = layout.split(theta0).iter().map(|block| block.norm().double_value(&[])).collect();
     let mut scales = vec![1.0; layout.blocks().len()];
-    let mut adam = ScaleAdam::new(scales.len(), config);
+    let mut adam = ScaleAdam {
+        tau: config.tau,
+        beta1: config.beta1,
+        beta2: config.beta2,
+        clip: config.clip,
+        moments: config.moments,
+        ..ScaleAdam::new(scales.len())
+    };
+    let mut gamma = config.gamma;
     let mut constrained = false;
     for iteration in 0..config.iterations {
         let (s, s_tilde) = draw(iteration)?;
@@ -180,38 +243,39 @@ pub fn gradinit<T: Task>(
                 next: "lower gradinit.tau or gradinit.gamma".into(),
             });
         }
-        constrained = gradient_norm > config.gamma;
+        if iteration == 0 && config.gamma_unit == GammaUnit::InitialNorm {
+            gamma *= gradient_norm;
+        }
+        constrained = gradient_norm > gamma;
         let (branch, scale_gradients, loss_after_step) = if constrained {
             // Line 8: through the gradient, second order.
             let graph = constraint.take().unwrap_or_else(|| Constraint::new(task, theta0, &m, &s, config.optimizer));
             (Branch::Constraint, graph.scale_gradients()?, None)
         } else {
             drop(constraint);
-            // Lines 10-12: the step is a constant (section 3.4), so that the loss after it depends on a scale through
-            // θ0's block alone.
-            let direction = match config.optimizer {
-                Target::Adam => g.sign(),
-                Target::Sgd if config.direction_times_gamma && config.gamma.is_finite() => {
-                    g / (gradient_norm / config.gamma)
-                }
-                Target::Sgd => g / gradient_norm,
-            };
-            let stepped = &theta - direction * config.eta;
-            let (value, after) = match config.untied_look_ahead {
-                true => untied_gradient(task, &stepped, &theta, &s_tilde),
-                false => mean_gradient(task, &stepped, &s_tilde),
-            };
+            // Lines 10-12.
             let over = if config.objective_over_eta { config.eta } else { 1.0 };
-            let products = layout.split(&(after * theta0));
-            let gradients = products.iter().map(|block| block.sum(Kind::Double).double_value(&[]) / over).collect();
-            (Branch::Objective, gradients, Some(value))
+            let (value, gradients) = if config.second_order && config.optimizer == Target::Sgd {
+                look_ahead_exactly(task, config, gamma, theta0, &m, (&s, &s_tilde))?
+            } else {
+                // The step is a constant (section 3.4), so that the loss after it depends on a scale through θ0's
+                // block alone.
+                let stepped = &theta - direction(config, gamma, &g) * config.eta;
+                let (value, after) = match config.untied_look_ahead {
+                    true => untied_gradient(task, &stepped, &theta, &s_tilde),
+                    false => mean_gradient(task, &stepped, &s_tilde),
+                };
+                let products = layout.split(&(after * theta0));
+                (value, products.iter().map(|block| block.sum(Kind::Double).double_value(&[])).collect())
+            };
+            (Branch::Objective, gradients.into_iter().map(|gradient| gradient / over).collect(), Some(value))
         };
         let skipped: Vec<bool> = norms
             .iter()
             .zip(&scales)
             .map(|(&norm, &scale)| norm == 0.0 || (config.zero_is_final && scale == 0.0))
             .collect();
-        adam.step(branch, &mut scales, &scale_gradients, &skipped);
+        adam.step(usize::from(branch == Branch::Objective), &mut scales, &scale_gradients, &skipped);
         for (scale, block) in scales.iter_mut().zip(layout.blocks()) {
             // Line 13.
             *scale = scale.max(if block.kind.is_bias() { 0.0 } else { config.min_scale });
@@ -224,6 +288,7 @@ pub fn gradinit<T: Task>(
             branch,
             loss,
             gradient_norm,
+            gamma,
             loss_after_step,
             scale_gradients,
             scales: scales.clone(),
@@ -238,6 +303,36 @@ fn norm(optimizer: Target, gradient: &Tensor) -> Tensor {
         Target::Adam => gradient.abs().sum(Kind::Float),
         Target::Sgd => gradient.norm(),
     }
+}
+
+/// 𝒜[g]: what the optimiser's first step is η times of.
+fn direction(config: &GradInitConfig, gamma: f64, gradient: &Tensor) -> Tensor {
+    match config.optimizer {
+        Target::Adam => gradient.sign(),
+        Target::Sgd if !config.normalised_direction => gradient.shallow_clone(),
+        Target::Sgd if config.direction_times_gamma && gamma.is_finite() => gradient * gamma / gradient.norm(),
+        Target::Sgd => gradient / gradient.norm(),
+    }
+}
+
+/// The loss after the optimiser's step and its derivatives with respect to the scales, those through the step included.
+fn look_ahead_exactly<T: Task>(
+    task: &T,
+    config: &GradInitConfig,
+    gamma: f64,
+    theta0: &Tensor,
+    m: &Tensor,
+    (s, s_tilde): (&T::Batch, &T::Batch),
+) -> Result<(f64, Vec<f64>)> {
+    let m = m.detach().set_requires_grad(true);
+    let theta = rescale(task.layout(), theta0, &m);
+    let loss = task.loss(&theta, s, Mode::initialise()).mean();
+    let gradient = Tensor::run_backward(&[&loss], &[&theta], true, true).remove(0);
+    let stepped = &theta - direction(config, gamma, &gradient) * config.eta;
+    let before = if config.untied_look_ahead { &theta } else { &stepped };
+    let after = task.loss_with_untied_reader(&stepped, before, s_tilde, Mode::initialise()).mean();
+    let gradients = Tensor::run_backward(&[&after], &[&m], false, false);
+    Ok((after.double_value(&[]), Vec::<f64>::try_from(gradients[0].to_kind(Kind::Double))?))
 }
 
 /// The mean loss of `batch` at `theta` and its gradient.
@@ -278,43 +373,5 @@ impl Constraint {
     fn scale_gradients(self) -> Result<Vec<f64>> {
         let gradients = Tensor::run_backward(&[&self.norm], &[&self.m], false, false);
         Ok(Vec::<f64>::try_from(gradients[0].to_kind(Kind::Double))?)
-    }
-}
-
-/// The Adam that moves the scales, in double precision: there are only as many as blocks.
-struct ScaleAdam {
-    config: GradInitConfig,
-    /// By kind of step where the moments are separate, else only the first is used.
-    m: [Vec<f64>; 2],
-    v: [Vec<f64>; 2],
-    steps: [Vec<i32>; 2],
-}
-
-impl ScaleAdam {
-    fn new(blocks: usize, config: &GradInitConfig) -> ScaleAdam {
-        let zeros = || [vec![0.0; blocks], vec![0.0; blocks]];
-        ScaleAdam { config: config.clone(), m: zeros(), v: zeros(), steps: [vec![0; blocks], vec![0; blocks]] }
-    }
-
-    fn step(&mut self, branch: Branch, scales: &mut [f64], gradients: &[f64], skipped: &[bool]) {
-        let (b1, b2) = (self.config.beta1, self.config.beta2);
-        let kind = if self.config.moments != Moments::Shared && branch == Branch::Objective { 1 } else { 0 };
-        let second = if self.config.moments == Moments::Separate { kind } else { 0 };
-        for i in 0..scales.len() {
-            if skipped[i] {
-                continue;
-            }
-            let clip = self.config.clip;
-            let gradient = if clip > 0.0 { gradients[i].clamp(-clip, clip) } else { gradients[i] };
-            self.steps[kind][i] += 1;
-            let (m, v) = (&mut self.m[kind][i], &mut self.v[second][i]);
-            *m = b1 * *m + (1.0 - b1) * gradient;
-            *v = b2 * *v + (1.0 - b2) * gradient * gradient;
-            let own = self.steps[kind][i];
-            let all =
-                if self.config.moments == Moments::SharedSecond { self.steps[0][i] + self.steps[1][i] } else { own };
-            let root = (*v / (1.0 - b2.powi(all))).sqrt();
-            scales[i] -= self.config.tau / (1.0 - b1.powi(own)) * *m / (root + 1e-8);
-        }
     }
 }

@@ -1,8 +1,11 @@
 //! θ before training: fairseq's Xavier initialisation and GradInit.
 
 pub mod gradinit;
+pub mod metainit;
+mod scales;
 mod xavier;
 
+pub use scales::{Moments, rescale};
 pub use xavier::xavier;
 
 use schemars::JsonSchema;

@@ -60,6 +60,11 @@ impl TranslationData {
         Ok(data)
     }
 
+    /// Tokens of the source of a sentence pair, `</s>` included.
+    pub(super) fn source_length(&self, index: usize) -> usize {
+        self.lengths.0[index]
+    }
+
     /// The dataset.
     pub fn dataset(&self) -> &ParallelDataset {
         &self.dataset

@@ -1,0 +1,80 @@
+//! One scale a block: θ as a function of them, and the Adam that moves them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::params::Layout;
+
+/// How the Adam that moves the scales keeps its moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moments {
+    /// One Adam for both kinds of step, as the paper prints it.
+    Shared,
+    /// Separate moments and step counts for constraint and objective steps (the published Transformer code).
+    Separate,
+    /// Separate first moments, one second moment (the published CNN code).
+    SharedSecond,
+}
+
+/// θ0 with every block multiplied by its scale, differentiable with respect to `scales` (`[blocks]`).
+pub fn rescale(layout: &Layout, theta0: &Tensor, scales: &Tensor) -> Tensor {
+    let parts: Vec<Tensor> =
+        layout.split(theta0).iter().zip(scales.unbind(0)).map(|(block, scale)| block * scale).collect();
+    Tensor::cat(&parts, 0)
+}
+
+/// The Adam that moves the scales, in double precision: there are only as many as blocks.
+pub(super) struct ScaleAdam {
+    /// The learning rate τ.
+    pub tau: f64,
+    pub beta1: f64,
+    pub beta2: f64,
+    /// Each gradient is clamped to ± this; 0: not.
+    pub clip: f64,
+    pub moments: Moments,
+    /// By kind of step where the moments are separate, else only the first is used.
+    pub m: [Vec<f64>; 2],
+    pub v: [Vec<f64>; 2],
+    pub steps: [Vec<i32>; 2],
+}
+
+impl ScaleAdam {
+    /// Of `blocks` scales, with the paper's settings.
+    pub fn new(blocks: usize) -> ScaleAdam {
+        let zeros = || [vec![0.0; blocks], vec![0.0; blocks]];
+        ScaleAdam {
+            tau: 1e-3,
+            beta1: 0.9,
+            beta2: 0.999,
+            clip: 1.0,
+            moments: Moments::Shared,
+            m: zeros(),
+            v: zeros(),
+            steps: [vec![0; blocks], vec![0; blocks]],
+        }
+    }
+
+    /// One step of `scales` down `gradients`, of the kind 0 or 1; those that are `skipped` keep all they have.
+    pub fn step(&mut self, kind: usize, scales: &mut [f64], gradients: &[f64], skipped: &[bool]) {
+        let (b1, b2) = (self.beta1, self.beta2);
+        let kind = if self.moments == Moments::Shared { 0 } else { kind };
+        let second = if self.moments == Moments::Separate { kind } else { 0 };
+        for i in 0..scales.len() {
+            if skipped[i] {
+                continue;
+            }
+            let clip = self.clip;
+            let gradient = if clip > 0.0 { gradients[i].clamp(-clip, clip) } else { gradients[i] };
+            self.steps[kind][i] += 1;
+            let (m, v) = (&mut self.m[kind][i], &mut self.v[second][i]);
+            *m = b1 * *m + (1.0 - b1) * gradient;
+            *v = b2 * *v + (1.0 - b2) * gradient * gradient;
+            let own = self.steps[kind][i];
+            let all = if self.moments == Moments::SharedSecond { self.steps[0][i] + self.steps[1][i] } else { own };
+            let root = (*v / (1.0 - b2.powi(all))).sqrt();
+            scales[i] -= self.tau / (1.0 - b1.powi(own)) * *m / (root + 1e-8);
+        }
+    }
+}
