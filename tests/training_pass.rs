@@ -70,7 +70,9 @@ fn variants() -> Vec<ModelConfig> {
     vec![
         base.clone(),
         ModelConfig { w_skip: true, share_all_embeddings: true, ..base.clone() },
-        ModelConfig { pre_norm: true, w_skip: true, share_decoder_input_output_embed: false, ..base },
+        ModelConfig { pre_norm: true, w_skip: true, share_decoder_input_output_embed: false, ..base.clone() },
+        ModelConfig { layer_norm: false, ..base.clone() },
+        ModelConfig { layer_norm: false, fixup: true, w_skip: true, ..base },
     ]
 }
 

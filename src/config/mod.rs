@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::SearchConfig;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::init::{InitConfig, gradinit::GradInitConfig};
+use crate::init::{InitConfig, InitMethod, gradinit::GradInitConfig};
 use crate::model::ModelConfig;
 use crate::optim::{OptimizerConfig, ScheduleConfig};
 
@@ -81,6 +81,7 @@ impl Config {
         self.training.check()?;
         self.search.check()?;
         self.validation.check()?;
+        self.check_init()?;
         let positive = [
             ("schedule.learning_rate", self.schedule.learning_rate),
             ("gradinit.eta", self.gradinit.eta),
@@ -99,5 +100,21 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Refuse an initialisation made for another architecture.
+    fn check_init(&self) -> Result<()> {
+        let (message, next) = match self.init.method {
+            InitMethod::TFixup if self.model.layer_norm => (
+                "init.method = \"t-fixup\" is for a model without layer normalisation, found model.layer_norm = true",
+                "set model.layer_norm=false, or leave init.method out",
+            ),
+            InitMethod::Fixup if !self.model.fixup => (
+                "init.method = \"fixup\" is for a model with FixUp's scalars, found model.fixup = false",
+                "set model.layer_norm=false and model.fixup=true, or leave init.method out",
+            ),
+            _ => return Ok(()),
+        };
+        Err(Error::usage(message, next))
     }
 }

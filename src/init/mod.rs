@@ -1,8 +1,12 @@
-//! θ before training: fairseq's Xavier initialisation and GradInit.
+//! θ before training: fairseq's Xavier initialisation, FixUp, T-FixUp, and GradInit.
 
+mod fixup;
 pub mod gradinit;
+mod t_fixup;
 mod xavier;
 
+pub use fixup::fixup;
+pub use t_fixup::t_fixup;
 pub use xavier::xavier;
 
 use schemars::JsonSchema;
@@ -17,6 +21,10 @@ use crate::params::Layout;
 pub enum InitMethod {
     /// fairseq's default: Xavier uniform, embeddings N(0, 1/d).
     Xavier,
+    /// T-FixUp, for `model.layer_norm = false`: values, outputs and feed-forward layers scaled down by depth.
+    TFixup,
+    /// FixUp, for `model.fixup = true`: residual branches begin at 0.
+    Fixup,
 }
 
 /// θ before training, unless `--init FILE` brings it.
@@ -37,5 +45,7 @@ impl Default for InitConfig {
 pub fn initial_theta(config: &InitConfig, layout: &Layout, seed: u64) -> Tensor {
     match config.method {
         InitMethod::Xavier => xavier(layout, seed),
+        InitMethod::TFixup => t_fixup(layout, seed),
+        InitMethod::Fixup => fixup(layout, seed),
     }
 }

@@ -7,6 +7,7 @@ mod forward_pass;
 mod layers;
 mod loss;
 mod packed;
+mod sub_layer;
 mod training_pass;
 mod transformer;
 mod weights;

@@ -2,12 +2,13 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::attention::{Attention, KeysValues};
+use super::attention::KeysValues;
 use super::config::ModelConfig;
 use super::decoding_pass::{PackedDecoder, PlainDecoder, StepDecoder};
-use super::layers::{Dropout, layer_norm, sinusoidal_positions};
+use super::layers::{Dropout, layer_norm, plus, sinusoidal_positions};
 use super::loss::label_smoothed_cross_entropy;
 use super::packed::{PackedBatch, Sentences};
+use super::sub_layer::{DecoderLayer, EncoderLayer, FeedForward, Norm, SubLayer, norm};
 use super::training_pass::gradient;
 use super::weights::Weights;
 use crate::data::{Batch, PAD};
@@ -76,33 +77,6 @@ fn positions(ids: &[i64], width: usize) -> Vec<i64> {
         }
     }
     rows
-}
-
-pub(super) struct Norm {
-    pub(super) scale: View,
-    pub(super) bias: View,
-}
-
-pub(super) struct SubLayer<Body> {
-    pub(super) body: Body,
-    pub(super) norm: Norm,
-    pub(super) w_skip: Option<View>,
-}
-
-pub(super) struct FeedForward {
-    pub(super) fc1: (View, View),
-    pub(super) fc2: (View, View),
-}
-
-pub(super) struct EncoderLayer {
-    pub(super) self_attention: SubLayer<Attention>,
-    pub(super) ffn: SubLayer<FeedForward>,
-}
-
-pub(super) struct DecoderLayer {
-    pub(super) self_attention: SubLayer<Attention>,
-    pub(super) encoder_attention: SubLayer<Attention>,
-    pub(super) ffn: SubLayer<FeedForward>,
 }
 
 /// An encoder-decoder Transformer: where its blocks lie in θ, and the functions of θ that it computes.
@@ -187,32 +161,13 @@ impl Transformer {
         } else {
             layout.add("decoder.output_projection.weight", &[target_symbols, d], BlockKind::Embedding)
         };
-        let mut encoder = Vec::new();
-        for i in 0..config.encoder_layers {
-            let name = format!("encoder.layers.{i}");
-            encoder.push(EncoderLayer {
-                self_attention: self_attention(&mut layout, config, &name),
-                ffn: feed_forward(&mut layout, config, &name),
-            });
-        }
+        let encoder = (0..config.encoder_layers)
+            .map(|i| EncoderLayer::add(&mut layout, config, &format!("encoder.layers.{i}")))
+            .collect();
         let encoder_norm = config.pre_norm.then(|| norm(&mut layout, "encoder.layer_norm", d));
-        let mut decoder = Vec::new();
-        for i in 0..config.decoder_layers {
-            let name = format!("decoder.layers.{i}");
-            decoder.push(DecoderLayer {
-                self_attention: self_attention(&mut layout, config, &name),
-                encoder_attention: {
-                    let attention = Attention::over_encoder(
-                        &mut layout,
-                        &format!("{name}.encoder_attn"),
-                        d,
-                        config.attention_heads,
-                    );
-                    sub_layer(&mut layout, config, &name, "encoder_attn", "encoder_attn_layer_norm", attention)
-                },
-                ffn: feed_forward(&mut layout, config, &name),
-            });
-        }
+        let decoder = (0..config.decoder_layers)
+            .map(|i| DecoderLayer::add(&mut layout, config, &format!("decoder.layers.{i}")))
+            .collect();
         let decoder_norm = config.pre_norm.then(|| norm(&mut layout, "decoder.layer_norm", d));
         check_memory(config, layout.total())?;
         Ok(Transformer {
@@ -424,7 +379,8 @@ impl Transformer {
         dropout.apply(&x, self.config.dropout)
     }
 
-    /// `LN(w_skip · x + f(x))` (Post-LN) or `w_skip · x + f(LN(x))` (Pre-LN).
+    /// `LN(w_skip · x + f(x))` (Post-LN), `w_skip · x + f(LN(x))` (Pre-LN) or, without layer normalisation,
+    /// `w_skip · x + f(x)`; with FixUp's scalars `w_skip · x + multiplier · f(x + bias)`.
     fn residual<Body>(
         &self,
         views: &Views,
@@ -433,24 +389,25 @@ impl Transformer {
         dropout: &Dropout,
         branch: impl FnOnce(&Body, &Tensor) -> Tensor,
     ) -> Tensor {
-        let (scale, bias) = (&views[layer.norm.scale], &views[layer.norm.bias]);
-        let output = if self.config.pre_norm {
-            branch(&layer.body, &layer_norm(&x, scale, bias))
-        } else {
-            branch(&layer.body, &x)
-        };
-        let output = dropout.apply(&output, self.config.dropout);
+        let (pre, post) = layer.norms(self.config.pre_norm);
+        let normalised = |norm: &Norm, x: &Tensor| layer_norm(x, &views[norm.scale], &views[norm.bias]);
+        let input = pre.map_or_else(|| x.shallow_clone(), |norm| normalised(norm, &x));
+        let output = branch(&layer.body, &plus(views, &input, layer.fixup.map(|fixup| fixup.input_bias)));
+        let mut output = dropout.apply(&output, self.config.dropout);
+        if let Some(fixup) = layer.fixup {
+            output = output * &views[fixup.multiplier];
+        }
         let sum = match layer.w_skip {
             Some(w_skip) => x * &views[w_skip] + output,
             None => x + output,
         };
-        if self.config.pre_norm { sum } else { layer_norm(&sum, scale, bias) }
+        post.map_or_else(|| sum.shallow_clone(), |norm| normalised(norm, &sum))
     }
 
     fn feed_forward(&self, views: &Views, ffn: &FeedForward, x: &Tensor, dropout: &Dropout) -> Tensor {
         let hidden = x.linear(&views[ffn.fc1.0], Some(&views[ffn.fc1.1])).relu(); // [N, ffn]
         let hidden = dropout.apply(&hidden, self.config.relu_dropout);
-        hidden.linear(&views[ffn.fc2.0], Some(&views[ffn.fc2.1]))
+        plus(views, &hidden, ffn.hidden_bias).linear(&views[ffn.fc2.0], Some(&views[ffn.fc2.1]))
     }
 
     fn loss_with_projection(&self, views: &Views, projection: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
@@ -527,41 +484,4 @@ fn check_memory(config: &ModelConfig, parameters: i64) -> Result<()> {
         ),
         "lower model.embed_dim, model.ffn_dim, the numbers of layers or model.max_positions",
     ))
-}
-
-fn norm(layout: &mut Layout, name: &str, d: i64) -> Norm {
-    Norm {
-        scale: layout.add(&format!("{name}.weight"), &[d], BlockKind::NormScale),
-        bias: layout.add(&format!("{name}.bias"), &[d], BlockKind::NormBias),
-    }
-}
-
-fn sub_layer<Body>(
-    layout: &mut Layout,
-    config: &ModelConfig,
-    layer: &str,
-    part: &str,
-    norm_name: &str,
-    body: Body,
-) -> SubLayer<Body> {
-    let norm = norm(layout, &format!("{layer}.{norm_name}"), config.embed_dim);
-    let w_skip =
-        config.w_skip.then(|| layout.add(&format!("{layer}.{part}.w_skip"), &[config.embed_dim], BlockKind::SkipScale));
-    SubLayer { body, norm, w_skip }
-}
-
-fn self_attention(layout: &mut Layout, config: &ModelConfig, layer: &str) -> SubLayer<Attention> {
-    let name = format!("{layer}.self_attn");
-    let attention = Attention::over_itself(layout, &name, config.embed_dim, config.attention_heads);
-    sub_layer(layout, config, layer, "self_attn", "self_attn_layer_norm", attention)
-}
-
-fn feed_forward(layout: &mut Layout, config: &ModelConfig, layer: &str) -> SubLayer<FeedForward> {
-    let (d, ffn) = (config.embed_dim, config.ffn_dim);
-    let mut linear = |name: &str, shape: [i64; 2]| {
-        let weight = layout.add(&format!("{layer}.{name}.weight"), &shape, BlockKind::Weight);
-        (weight, layout.add(&format!("{layer}.{name}.bias"), &shape[..1], BlockKind::Bias))
-    };
-    let body = FeedForward { fc1: linear("fc1", [ffn, d]), fc2: linear("fc2", [d, ffn]) };
-    sub_layer(layout, config, layer, "ffn", "final_layer_norm", body)
 }
