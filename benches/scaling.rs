@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use nmt::data::collate;
-use nmt::init::{InitConfig, initial_theta};
+use nmt::init::{InitConfig, draw_theta};
 use nmt::model::{ModelConfig, Transformer, TranslationBatch};
 use nmt::optim::OptimizerConfig;
 use nmt::task::{Mode, Task};
@@ -76,7 +76,7 @@ fn step(size: Size, kind: Kind, rounds: usize) -> f64 {
         ..ModelConfig::default()
     };
     let model = Transformer::new(&config, size.symbols, size.symbols, 0.1).expect("a model");
-    let mut theta = initial_theta(&InitConfig::default(), model.layout(), 1);
+    let mut theta = draw_theta(&InitConfig::default(), model.layout(), 1);
     let mut optimizer = OptimizerConfig::default().build(&theta);
     let last = size.symbols as usize - 4;
     let rows: Vec<Vec<i64>> = (0..size.sentences)

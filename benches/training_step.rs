@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use nmt::data::collate;
-use nmt::init::{InitConfig, initial_theta};
+use nmt::init::{InitConfig, draw_theta};
 use nmt::model::{ModelConfig, Transformer, TranslationBatch};
 use nmt::optim::OptimizerConfig;
 use nmt::task::{Loss, Mode, Task, gradient_by_graph};
@@ -23,7 +23,7 @@ fn main() {
     let config =
         ModelConfig { attention_dropout: 0.1, relu_dropout: 0.1, share_all_embeddings: true, ..ModelConfig::default() };
     let model = Transformer::new(&config, SYMBOLS, SYMBOLS, 0.1).expect("a model");
-    let mut theta = initial_theta(&InitConfig::default(), model.layout(), 1);
+    let mut theta = draw_theta(&InitConfig::default(), model.layout(), 1);
     let mut optimizer = OptimizerConfig::default().build(&theta);
     let rows: Vec<Vec<i64>> = (0..sentences)
         .map(|i| (0..length).map(|j| if j + 1 == length { 2 } else { 4 + ((i * 31 + j * 17) % 9000) as i64 }).collect())

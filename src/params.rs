@@ -36,12 +36,16 @@ pub enum BlockKind {
     Embedding,
     /// Admin's multiplier of a skip connection, `[d]`.
     SkipScale,
+    /// FixUp's multiplier of a residual branch, `[1]`.
+    BranchScale,
+    /// A scalar that FixUp adds inside a residual branch, `[1]`.
+    BranchBias,
 }
 
 impl BlockKind {
     /// Whether the block is an additive one: its scale is bounded by β instead of α (paper, section 3.5).
     pub fn is_bias(self) -> bool {
-        matches!(self, BlockKind::Bias | BlockKind::NormBias)
+        matches!(self, BlockKind::Bias | BlockKind::NormBias | BlockKind::BranchBias)
     }
 }
 

@@ -2,7 +2,7 @@
 mod common;
 
 use nmt::data::collate;
-use nmt::init::{InitConfig, initial_theta};
+use nmt::init::{InitConfig, draw_theta};
 use nmt::model::{ModelConfig, Transformer, TranslationBatch};
 use nmt::task::{Mode, Task, gradient_by_graph};
 use tch::{Device, Kind, Tensor};
@@ -33,7 +33,7 @@ fn batch(lengths: &[(usize, usize)]) -> TranslationBatch {
 fn distances(config: &ModelConfig, batch: &TranslationBatch, mode: Mode) -> (f64, f64) {
     let model = Transformer::new(config, 64, 64, 0.1).unwrap();
     // Not Xavier's zeros and ones: every block has to matter.
-    let theta = initial_theta(&InitConfig::default(), model.layout(), 3);
+    let theta = draw_theta(&InitConfig::default(), model.layout(), 3);
     tch::manual_seed(5);
     let theta = &theta + theta.randn_like() * 0.1;
     let (loss, gradient) = model.gradient(&theta, batch, mode);
@@ -70,7 +70,9 @@ fn variants() -> Vec<ModelConfig> {
     vec![
         base.clone(),
         ModelConfig { w_skip: true, share_all_embeddings: true, ..base.clone() },
-        ModelConfig { pre_norm: true, w_skip: true, share_decoder_input_output_embed: false, ..base },
+        ModelConfig { pre_norm: true, w_skip: true, share_decoder_input_output_embed: false, ..base.clone() },
+        ModelConfig { layer_norm: false, ..base.clone() },
+        ModelConfig { layer_norm: false, fixup: true, w_skip: true, ..base },
     ]
 }
 
@@ -92,7 +94,7 @@ fn dropout_draws_the_same_masks_in_both() {
         assert!(gradient < 2e-5 && loss < 1e-6, "{gradient:e} {loss:e} {config:?}");
         let none = Mode::evaluate(Kind::Float);
         let model = Transformer::new(&config, 64, 64, 0.1).unwrap();
-        let theta = initial_theta(&InitConfig::default(), model.layout(), 3);
+        let theta = draw_theta(&InitConfig::default(), model.layout(), 3);
         let loss = |mode| model.gradient(&theta, &batch, mode).0.sum.double_value(&[]);
         assert!(loss(Mode::train(Kind::Float, 11)) != loss(none));
         assert!(loss(Mode::train(Kind::Float, 11)) != loss(Mode::train(Kind::Float, 12)));
@@ -105,7 +107,7 @@ fn bf16_loses_no_more_than_automatic_differentiation_does() {
     let batch = batch(&[(19, 23); 6]);
     for config in variants() {
         let model = Transformer::new(&config, 64, 64, 0.1).unwrap();
-        let theta = initial_theta(&InitConfig::default(), model.layout(), 3);
+        let theta = draw_theta(&InitConfig::default(), model.layout(), 3);
         let mode = |compute| Mode::train(compute, 11);
         let exact = gradient_by_graph(&model, &theta, &batch, mode(Kind::Float)).1;
         let distance = |gradient: &Tensor| (gradient - &exact).norm().double_value(&[]);
@@ -121,7 +123,7 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
     let batch = batch(&[(5, 9), (17, 3), (1, 1), (33, 40), (8, 70)]);
     let config = &variants()[1];
     let model = Transformer::new(config, 64, 64, 0.1).unwrap();
-    let theta = initial_theta(&InitConfig::default(), model.layout(), 3);
+    let theta = draw_theta(&InitConfig::default(), model.layout(), 3);
     let run = |threads| {
         tch::set_num_threads(threads);
         model.gradient(&theta, &batch, Mode::train(Kind::Float, 4)).1

@@ -6,13 +6,13 @@ use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::init::gradinit::{Branch, Iteration, Target, gradinit};
-use nmt::init::{initial_theta, rescale};
+use nmt::init::rescale;
 use nmt::machine;
 use nmt::model::Transformer;
 use nmt::progress::{self, Progress};
 use nmt::task::Task;
 use nmt::train::{load_weights, save_weights};
-use nmt::translation::{OverlappingHalves, TranslationData, identity};
+use nmt::translation::{OverlappingHalves, TranslationData, identity, initialise};
 use nmt::{Result, files};
 use serde_json::json;
 use tch::Tensor;
@@ -126,15 +126,17 @@ impl GradInitArgs {
         self.check_output()?;
         self.config.note_default_model();
         let (device, seed) = (machine::device(), config.training.seed);
-        let dataset = ParallelDataset::open(&self.data, "train", None, None)?;
+        let open = || ParallelDataset::open(&self.data, "train", None, None);
+        let dataset = open()?;
         let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);
         let identity = identity(dataset.folder.source_lang(), dataset.folder.target_lang(), source, target);
         let model =
             Transformer::new(&config.model, source.len() as i64, target.len() as i64, config.training.label_smoothing)?;
         let data = TranslationData::new(dataset, &config, config.gradinit.max_tokens, device)?;
+        let stopped = signals::watch()?;
         let theta0 = match &self.init {
             Some(path) => load_weights(path, model.layout(), &identity)?,
-            None => initial_theta(&config.init, model.layout(), seed),
+            None => initialise(&config, &model, open, device, &stopped)?,
         }
         .to_device(device);
         let blocks = model.layout().blocks();
@@ -153,7 +155,6 @@ impl GradInitArgs {
         let mut trajectory = Vec::new();
         let mut summary = Summary::default();
         let mut bar = Progress::new("gradinit", Some(settings.iterations));
-        let stopped = signals::watch()?;
         let mut halves = OverlappingHalves::new(&data, settings, seed)?;
         let scales = gradinit(
             &model,

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
-use nmt::init::initial_theta;
 use nmt::model::Transformer;
 use nmt::params::safetensors_metadata;
 use nmt::task::Task;
 use nmt::train::{BEST, Checkpoint, LAST, Run, load_weights, train};
-use nmt::translation::{TranslationData, Validator, copy_data_files, identity};
+use nmt::translation::{TranslationData, Validator, copy_data_files, identity, initialise};
 use nmt::{Result, files, machine, progress};
 
 use super::gradinit::LEARNT_FOR;
@@ -112,7 +111,18 @@ impl TrainArgs {
         let model =
             Transformer::new(&config.model, source.len() as i64, target.len() as i64, config.training.label_smoothing)?;
         let identity = identity(dataset.folder.source_lang(), dataset.folder.target_lang(), source, target);
-        let checkpoint = self.checkpoint(resume, &config, &model, &identity)?;
+        let signal = signals::watch()?;
+        let checkpoint = if resume {
+            let empty = tch::Tensor::zeros([model.layout().total()], (tch::Kind::Float, device));
+            Checkpoint::load(&last, model.layout(), config.optimizer.build(&empty), &identity)?
+        } else {
+            let theta = match &self.init {
+                Some(path) => self.given_theta(path, &config, &model, &identity)?.to_device(device),
+                None => initialise(&config, &model, || open("train"), device, &signal)?,
+            };
+            let optimizer = config.optimizer.build(&theta);
+            Checkpoint::start(theta, optimizer)
+        };
 
         std::fs::create_dir_all(run).map_err(Error::io("create the folder", run))?;
         copy_data_files(&dataset.folder, run)?;
@@ -131,7 +141,6 @@ impl TrainArgs {
         ));
         let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
         let validator = Validator::new(valid, &config, device)?;
-        let signal = signals::watch()?;
         let updates_before = checkpoint.state.update;
         let outcome = train(
             &model,
@@ -186,29 +195,16 @@ impl TrainArgs {
         Ok(config)
     }
 
-    fn checkpoint(
+    fn given_theta(
         &self,
-        resume: bool,
+        path: &Path,
         config: &Config,
         model: &Transformer,
         identity: &BTreeMap<String, String>,
-    ) -> Result<Checkpoint> {
-        let (layout, device) = (model.layout(), machine::device());
-        if resume {
-            let empty = tch::Tensor::zeros([layout.total()], (tch::Kind::Float, device));
-            let path = self.output.join(LAST);
-            return Checkpoint::load(&path, layout, config.optimizer.build(&empty), identity);
-        }
-        let theta = match &self.init {
-            Some(path) => load_weights(path, layout, identity)?,
-            None => initial_theta(&config.init, layout, config.training.seed),
-        }
-        .to_device(device);
-        if let Some(path) = &self.init {
-            note_other_optimizer(path, config)?;
-        }
-        let optimizer = config.optimizer.build(&theta);
-        Ok(Checkpoint::start(theta, optimizer))
+    ) -> Result<tch::Tensor> {
+        let theta = load_weights(path, model.layout(), identity)?;
+        note_other_optimizer(path, config)?;
+        Ok(theta)
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::decode::SearchConfig;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::init::{InitConfig, gradinit::GradInitConfig, metainit::MetaInitConfig};
+use crate::init::{InitConfig, InitMethod, gradinit::GradInitConfig, metainit::MetaInitConfig};
 use crate::model::ModelConfig;
 use crate::optim::{OptimizerConfig, ScheduleConfig};
 
@@ -83,6 +83,7 @@ impl Config {
         self.training.check()?;
         self.search.check()?;
         self.validation.check()?;
+        self.check_init()?;
         self.gradinit.check()?;
         self.metainit.check()?;
         let rate = self.schedule.learning_rate;
@@ -90,5 +91,25 @@ impl Config {
             return Err(Error::usage(format!("schedule.learning_rate has to be above 0, found {rate}"), ""));
         }
         Ok(())
+    }
+
+    /// Refuse an initialisation made for another architecture.
+    fn check_init(&self) -> Result<()> {
+        let (message, next) = match self.init.method {
+            InitMethod::TFixup if self.model.layer_norm => (
+                "init.method = \"t-fixup\" is for a model without layer normalisation, found model.layer_norm = true",
+                "set model.layer_norm=false, or leave init.method out",
+            ),
+            InitMethod::Fixup if !self.model.fixup => (
+                "init.method = \"fixup\" is for a model with FixUp's scalars, found model.fixup = false",
+                "set model.layer_norm=false and model.fixup=true, or leave init.method out",
+            ),
+            InitMethod::Admin if !self.model.w_skip => (
+                "init.method = \"admin\" sets the multipliers of skip connections, found model.w_skip = false",
+                "set model.w_skip=true, or leave init.method out",
+            ),
+            _ => return Ok(()),
+        };
+        Err(Error::usage(message, next))
     }
 }

@@ -5,8 +5,8 @@ use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use super::Config;
-use crate::init::gradinit::{GradInitConfig, Preset};
 use crate::error::{Error, Result};
+use crate::init::gradinit::{GradInitConfig, Preset};
 
 pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Config> {
     let known = Table::try_from(Config::default())
@@ -39,7 +39,8 @@ pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Conf
     // The types are checked where the line is still known.
     toml::from_str::<Config>(text).map_err(|error| broken(&error))?;
     let preset = settings.iter().rev().find_map(|setting| setting.strip_prefix(PRESET)).map(str::to_string);
-    let in_file = || given.get("gradinit").and_then(|keys| keys.get("preset")).and_then(Value::as_str).map(String::from);
+    let in_file =
+        || given.get("gradinit").and_then(|keys| keys.get("preset")).and_then(Value::as_str).map(String::from);
     if let Some(preset) = preset.or_else(in_file) {
         table.insert("gradinit".into(), preset_of(&preset)?);
     }

@@ -2,12 +2,13 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::params::{BlockKind, Layout};
+use crate::params::{Block, BlockKind, Layout};
 
 /// A θ drawn from libtorch's generator seeded with `seed`, as fairseq initialises a Transformer: embeddings
 /// N(0, 1/d) with the padding row 0; query, key and value uniform Xavier with gain 1/√2, the output projection of
 /// attention with gain 1; `fc1` and `fc2` and the biases of query, key and value uniform in ±1/√fan-in; the bias of
-/// the output projection 0; normalisation 1 and 0; `w_skip` 1.
+/// the output projection 0; normalisation 1 and 0; `w_skip` 1;
+/// FixUp's multipliers 1, its biases 0.
 pub fn xavier(layout: &Layout, seed: u64) -> Tensor {
     tch::manual_seed(seed as i64);
     let options = (Kind::Float, Device::Cpu);
@@ -20,8 +21,10 @@ pub fn xavier(layout: &Layout, seed: u64) -> Tensor {
     for block in layout.blocks() {
         let uniform = |bound: f64| Tensor::empty([block.numel()], options).uniform_(-bound, bound);
         let part = match block.kind {
-            BlockKind::NormScale | BlockKind::SkipScale => Tensor::ones([block.numel()], options),
-            BlockKind::NormBias => Tensor::zeros([block.numel()], options),
+            BlockKind::NormScale | BlockKind::SkipScale | BlockKind::BranchScale => {
+                Tensor::ones([block.numel()], options)
+            }
+            BlockKind::NormBias | BlockKind::BranchBias => Tensor::zeros([block.numel()], options),
             BlockKind::Bias if block.name.ends_with("out_proj.bias") => Tensor::zeros([block.numel()], options),
             BlockKind::Bias => uniform((fan_in(&block.name).unwrap_or(block.numel()) as f64).powf(-0.5)),
             BlockKind::Embedding => {
@@ -30,9 +33,7 @@ pub fn xavier(layout: &Layout, seed: u64) -> Tensor {
                 let _ = table.narrow(0, crate::data::PAD, 1).zero_();
                 table.view([-1])
             }
-            BlockKind::Weight if block.name.contains("fc1") || block.name.contains("fc2") => {
-                uniform((block.shape[1] as f64).powf(-0.5))
-            }
+            BlockKind::Weight if feed_forward(&block.name) => uniform((block.shape[1] as f64).powf(-0.5)),
             BlockKind::Weight => {
                 let gain = if block.name.contains("out_proj") { 1.0 } else { 0.5f64.sqrt() };
                 uniform(gain * (6.0 / (block.shape[0] + block.shape[1]) as f64).sqrt())
@@ -41,4 +42,35 @@ pub fn xavier(layout: &Layout, seed: u64) -> Tensor {
         parts.push(part);
     }
     Tensor::cat(&parts, 0)
+}
+
+/// θ of initialisations that start from Xavier matrices: as [`xavier`], but for `fc1` and `fc2`, which are uniform Xavier
+/// of gain 1 and have no bias; and every block times `factor`.
+pub(super) fn scaled_xavier(layout: &Layout, seed: u64, factor: impl Fn(&Block) -> f64) -> Tensor {
+    let scale = |block: &Block| {
+        let drawn = match (block.kind, block.shape.as_slice()) {
+            (BlockKind::Weight, &[rows, columns]) if feed_forward(&block.name) => {
+                // From ±1/√columns to ±√(6 / (rows + columns)).
+                (6.0 * columns as f64 / (rows + columns) as f64).sqrt()
+            }
+            (BlockKind::Bias, _) if feed_forward(&block.name) => 0.0,
+            _ => 1.0,
+        };
+        drawn * factor(block)
+    };
+    let parts = layout.split(&xavier(layout, seed));
+    let scaled = |(block, part): (&Block, Tensor)| match scale(block) {
+        0.0 => part.zeros_like(), // not -0
+        scale => part * scale,
+    };
+    Tensor::cat(&layout.blocks().iter().zip(parts).map(scaled).collect::<Vec<_>>(), 0)
+}
+
+/// The number of blocks with such a name.
+pub(super) fn count(layout: &Layout, is: impl Fn(&str) -> bool) -> usize {
+    layout.blocks().iter().filter(|block| is(&block.name)).count()
+}
+
+fn feed_forward(name: &str) -> bool {
+    name.contains(".fc1.") || name.contains(".fc2.")
 }

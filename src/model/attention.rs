@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::layers::Dropout;
+use super::layers::{Dropout, plus};
 use crate::params::{BlockKind, Layout, View, Views};
 
 /// The blocks of one attention layer. Self-attention reads query, key and value as one matrix `[3d, d]`; attention
@@ -11,6 +11,8 @@ use crate::params::{BlockKind, Layout, View, Views};
 pub struct Attention {
     pub(super) query: Option<(View, View)>,
     pub(super) joined: (View, View),
+    /// FixUp's scalar that is added to the context.
+    pub(super) hidden_bias: Option<View>,
     pub(super) out: (View, View),
     pub(super) heads: i64,
     d: i64,
@@ -29,7 +31,7 @@ impl Attention {
     pub fn over_itself(layout: &mut Layout, name: &str, d: i64, heads: i64) -> Attention {
         let joined = linear_blocks(layout, name, &["q_proj", "k_proj", "v_proj"], d);
         let out = linear_blocks(layout, name, &["out_proj"], d);
-        Attention { query: None, joined, out, heads, d }
+        Attention { query: None, joined, hidden_bias: None, out, heads, d }
     }
 
     /// Attention over the encoder's output, blocks named likewise.
@@ -37,7 +39,7 @@ impl Attention {
         let query = Some(linear_blocks(layout, name, &["q_proj"], d));
         let joined = linear_blocks(layout, name, &["k_proj", "v_proj"], d);
         let out = linear_blocks(layout, name, &["out_proj"], d);
-        Attention { query, joined, out, heads, d }
+        Attention { query, joined, hidden_bias: None, out, heads, d }
     }
 
     /// `[B·T, d]` to query `[B, heads, T, d/heads]`, scaled, and with it, for self-attention, its keys and values.
@@ -79,7 +81,7 @@ impl Attention {
         let probabilities = dropout.0.apply(&probabilities, dropout.1);
         let context = probabilities.matmul(&memory.values); // [B, heads, T, d/heads]
         let context = context.transpose(1, 2).reshape([-1, self.d]); // [B·T, d]
-        context.linear(&views[self.out.0], Some(&views[self.out.1]))
+        plus(views, &context, self.hidden_bias).linear(&views[self.out.0], Some(&views[self.out.1]))
     }
 
     fn scale(&self) -> f64 {

@@ -33,6 +33,11 @@ pub struct ModelConfig {
     pub w_skip: bool,
     /// Layer normalisation before each sub-layer (Pre-LN) instead of after the sum (Post-LN).
     pub pre_norm: bool,
+    /// Whether there is layer normalisation at all; without it see `init.method`.
+    pub layer_norm: bool,
+    /// FixUp's scalars in every residual branch: a multiplier of its output, and one added to its input and one before its
+    /// last linear layer; needs `layer_norm = false`.
+    pub fixup: bool,
     /// The longest source or target, `</s>` included.
     pub max_positions: i64,
 }
@@ -52,6 +57,8 @@ impl Default for ModelConfig {
             share_all_embeddings: false,
             w_skip: false,
             pre_norm: false,
+            layer_norm: true,
+            fixup: false,
             max_positions: 1024,
         }
     }
@@ -82,6 +89,18 @@ impl ModelConfig {
                     self.embed_dim, self.attention_heads
                 ),
                 "",
+            ));
+        }
+        if self.pre_norm && !self.layer_norm {
+            return Err(Error::usage(
+                "model.pre_norm = true says where layer normalisation is, but model.layer_norm = false leaves it out",
+                "set model.pre_norm=false or model.layer_norm=true",
+            ));
+        }
+        if self.fixup && self.layer_norm {
+            return Err(Error::usage(
+                "model.fixup = true needs a model without layer normalisation, found model.layer_norm = true",
+                "set model.layer_norm=false",
             ));
         }
         let rates = [

@@ -67,6 +67,7 @@ impl StepDecoder for PackedDecoder<'_> {
                 .residual(&layer.self_attention, x, |attention, x| {
                     steps.push(forward.linear(x, attention.joined)); // [rows, 3d]
                     let context = attention_over_steps(steps, &self.pasts, heads); // [rows, d]
+                    let context = forward.plus(context, attention.hidden_bias);
                     (forward.linear(&context, attention.out), ())
                 })
                 .0;

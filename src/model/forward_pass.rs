@@ -10,7 +10,8 @@ use tch::Tensor;
 use super::attention::Attention;
 use super::layers::Dropout;
 use super::packed::Sentences;
-use super::transformer::{FeedForward, Norm, SubLayer, Transformer};
+use super::sub_layer::{FeedForward, Norm, SubLayer};
+use super::transformer::Transformer;
 use super::weights::Weights;
 use crate::kernels::{AttentionShape, Heads, Mask, Normed, Sum, attention, embed, relu_dropout, sum_norm};
 use crate::params::View;
@@ -28,7 +29,7 @@ pub(super) struct Residual<Inner> {
     pub(super) x: Tensor,
     /// Pre-LN: the normalised input.
     pub(super) before: Option<Normed>,
-    /// The branch's output, `[N, d]`.
+    /// The branch's output before FixUp's multiplier, `[N, d]`.
     pub(super) branch: Tensor,
     pub(super) mask: Option<Mask>,
     /// The sum and, Post-LN, what normalised it.
@@ -36,7 +37,8 @@ pub(super) struct Residual<Inner> {
     pub(super) inner: Inner,
 }
 
-/// What attention leaves: the projected queries (and, over itself, keys and values), and the context.
+/// What attention leaves: the projected queries (and, over itself, keys and values), and the context, FixUp's scalar
+/// added.
 pub(super) struct Attended {
     pub(super) queries: Tensor,
     pub(super) context: Tensor,
@@ -91,16 +93,28 @@ impl<'a> Forward<'a> {
         x: Tensor,
         branch: impl FnOnce(&Body, &Tensor) -> (Tensor, Inner),
     ) -> (Tensor, Residual<Inner>) {
-        let pre_norm = self.model.config.pre_norm;
-        let norm = self.norm(&layer.norm);
-        let before = pre_norm.then(|| sum_norm(Sum::normalised(&x, norm)));
-        let (branch, inner) = branch(&layer.body, before.as_ref().map_or(&x, |normed| &normed.out));
+        let (pre, post) = layer.norms(self.model.config.pre_norm);
+        let before = pre.map(|norm| sum_norm(Sum::normalised(&x, self.norm(norm))));
+        let shifted = layer.fixup.map(|fixup| &x + self.scalar(fixup.input_bias));
+        let input = before.as_ref().map(|normed| &normed.out).or(shifted.as_ref()).unwrap_or(&x);
+        let (branch, inner) = branch(&layer.body, input);
         let mask = self.dropout.next_mask(self.model.config.dropout);
         let skip = layer.w_skip.map(|skip| &self.weights.vectors[skip]);
-        let norm = (!pre_norm).then_some(norm);
-        let mut after = sum_norm(Sum { x: &x, skip, branch: Some(&branch), mask, norm });
+        let scaled = layer.fixup.map(|fixup| &branch * self.scalar(fixup.multiplier));
+        let norm = post.map(|norm| self.norm(norm));
+        let mut after = sum_norm(Sum { x: &x, skip, branch: scaled.as_ref().or(Some(&branch)), mask, norm });
         let out = std::mem::replace(&mut after.out, Tensor::new());
         (out, Residual { x, before, branch, mask, after, inner })
+    }
+
+    /// One of FixUp's scalars.
+    pub(super) fn scalar(&self, view: View) -> f64 {
+        self.weights.vectors[view].double_value(&[0])
+    }
+
+    /// `x` plus one of FixUp's scalars, where there is one.
+    pub(super) fn plus(&self, x: Tensor, scalar: Option<View>) -> Tensor {
+        scalar.map_or_else(|| x.shallow_clone(), |scalar| &x + self.scalar(scalar))
     }
 
     pub(super) fn final_norm(&self, x: Tensor, norm: Option<&Norm>) -> (Tensor, Option<Normed>) {
@@ -145,7 +159,7 @@ impl<'a> Forward<'a> {
         let mask = self.dropout.next_mask(self.model.config.attention_dropout);
         let shape = self.shape(layer, &sentences.rows, sentences, causal, mask);
         let part = |number| Heads { rows: &queries, offset: number * d };
-        let context = attention(&shape, &part(0), &part(1), &part(2)); // [N, d]
+        let context = self.plus(attention(&shape, &part(0), &part(1), &part(2)), layer.hidden_bias); // [N, d]
         (self.linear(&context, layer.out), Attended { queries, context, mask })
     }
 
@@ -177,6 +191,7 @@ impl<'a> Forward<'a> {
         let shape = self.shape(layer, sentences, source, false, mask);
         let part = |number| Heads { rows: kv, offset: number * d };
         let context = attention(&shape, &Heads { rows: &queries, offset: 0 }, &part(0), &part(1)); // [N, d]
+        let context = self.plus(context, layer.hidden_bias);
         (self.linear(&context, layer.out), Attended { queries, context, mask })
     }
 
@@ -184,6 +199,7 @@ impl<'a> Forward<'a> {
         let mut hidden = self.linear(x, layer.fc1); // [N, ffn]
         let mask = self.dropout.next_mask(self.model.config.relu_dropout);
         relu_dropout(&mut hidden, mask);
-        (self.linear(&hidden, layer.fc2), FedForward { hidden, mask })
+        let shifted = self.plus(hidden.shallow_clone(), layer.hidden_bias);
+        (self.linear(&shifted, layer.fc2), FedForward { hidden, mask })
     }
 }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use tch::{Device, Kind, Tensor};
 
 use crate::kernels::{LAYER_NORM_EPSILON, Mask};
+use crate::params::{View, Views};
 
 /// The dropout of one pass through a network: every application is a site with a mask of its own, a function of the
 /// seed and the site's number. (A Bernoulli draw an element costs more than the matrix products of a small
@@ -45,6 +46,11 @@ impl Dropout {
 /// Layer normalisation over the last dimension (biased variance).
 pub fn layer_norm(x: &Tensor, scale: &Tensor, bias: &Tensor) -> Tensor {
     x.layer_norm([scale.size()[0]], Some(scale), Some(bias), LAYER_NORM_EPSILON, false)
+}
+
+/// `x` plus a scalar of FixUp, where there is one.
+pub fn plus(views: &Views, x: &Tensor, scalar: Option<View>) -> Tensor {
+    scalar.map_or_else(|| x.shallow_clone(), |scalar| x + &views[scalar])
 }
 
 /// The table of sinusoidal positions of tensor2tensor and fairseq, `[rows, d]`, fp32: sines first, then cosines,

@@ -1,5 +1,6 @@
 //! The Transformer as a function of (θ, batch).
 
+mod admin;
 mod attention;
 mod config;
 mod decoding_pass;
@@ -7,10 +8,12 @@ mod forward_pass;
 mod layers;
 mod loss;
 mod packed;
+mod sub_layer;
 mod training_pass;
 mod transformer;
 mod weights;
 
+pub use admin::WSkipRule;
 pub use attention::{Attention, KeysValues};
 pub use config::ModelConfig;
 pub use decoding_pass::StepDecoder;

@@ -10,7 +10,8 @@ use super::attention::Attention;
 use super::forward_pass::{Attended, FedForward, Forward, Residual};
 use super::layers::Dropout;
 use super::packed::{PackedBatch, Sentences};
-use super::transformer::{FeedForward, Norm, SubLayer, Transformer, TranslationBatch};
+use super::sub_layer::{FeedForward, Norm, SubLayer};
+use super::transformer::{Transformer, TranslationBatch};
 use crate::kernels::{
     Heads, Mask, NormSums, Normed, Sum, attention_backward, column_sums, cross_entropy, embed_backward,
     relu_dropout_backward, sum_norm_backward,
@@ -104,7 +105,8 @@ impl Pass<'_> {
         embed_backward(dx, &sentences.ids, scale, mask, &mut self.sums[table].shallow_clone());
     }
 
-    // Residual sub-layers: LN(w_skip · x + f(x)) (Post-LN) or w_skip · x + f(LN(x)) (Pre-LN).
+    // Residual sub-layers: LN(w_skip · x + f(x)) (Post-LN), w_skip · x + f(LN(x)) (Pre-LN), w_skip · x + f(x), or FixUp's
+    // w_skip · x + multiplier · f(x + bias).
 
     /// The gradient of a sub-layer's input. `branch` is given what the branch left, the branch's input, the gradient of
     /// its output, and the gradient of its input to add to.
@@ -118,30 +120,54 @@ impl Pass<'_> {
         let Residual { x, before, branch: output, mask, after, inner } = saved;
         let skip = layer.w_skip.map(|skip| &self.forward.weights.vectors[skip]);
         let mut d_skip = layer.w_skip.map(|skip| self.sums[skip].shallow_clone());
-        let mut d_norm = (self.sums[layer.norm.scale].shallow_clone(), self.sums[layer.norm.bias].shallow_clone());
-        let norm = Some(self.forward.norm(&layer.norm));
-        let post = before.is_none();
-        let sums = NormSums { norm: post.then_some((&mut d_norm.0, &mut d_norm.1)), skip: d_skip.as_mut() };
-        let sum = Sum { x: &x, skip, branch: Some(&output), mask, norm: norm.filter(|_| post) };
+        let (pre, post) = layer.norms(self.forward.model.config.pre_norm);
+        let mut d_norm = layer.norm.as_ref().map(|norm| self.norm_sums(norm));
+        let norm = post.map(|norm| self.forward.norm(norm));
+        let d_post = d_norm.as_mut().filter(|_| post.is_some()).map(|sums| (&mut sums.0, &mut sums.1));
+        let sums = NormSums { norm: d_post, skip: d_skip.as_mut() };
+        let sum = Sum { x: &x, skip, branch: Some(&output), mask, norm };
         let (mut dx, d_branch) = sum_norm_backward(sum, &after, &d_out, sums);
-        let Some(d_branch) = d_branch else { return dx };
-        drop((output, after, d_out));
-        match before {
-            None => branch(&layer.body, inner, &x, &d_branch, &mut dx),
-            Some(before) => {
-                let mut d_normed = x.zeros_like();
-                branch(&layer.body, inner, &before.out, &d_branch, &mut d_normed);
-                let sum = Sum::normalised(&x, self.forward.norm(&layer.norm));
-                let sums = NormSums { norm: Some((&mut d_norm.0, &mut d_norm.1)), skip: None };
-                dx += sum_norm_backward(sum, &before, &d_normed, sums).0;
-            }
+        let Some(mut d_branch) = d_branch else { return dx };
+        drop((after, d_out));
+        if let Some(fixup) = layer.fixup {
+            self.add_sum(fixup.multiplier, &(&d_branch * &output));
+            d_branch *= self.forward.scalar(fixup.multiplier);
+        }
+        drop(output);
+        if let (Some(before), Some(norm)) = (before, pre) {
+            let mut d_normed = x.zeros_like();
+            branch(&layer.body, inner, &before.out, &d_branch, &mut d_normed);
+            let sum = Sum::normalised(&x, self.forward.norm(norm));
+            let sums = NormSums { norm: d_norm.as_mut().map(|sums| (&mut sums.0, &mut sums.1)), skip: None };
+            dx += sum_norm_backward(sum, &before, &d_normed, sums).0;
+        } else if let Some(fixup) = layer.fixup {
+            let mut d_input = x.zeros_like();
+            let input = &x + self.forward.scalar(fixup.input_bias);
+            branch(&layer.body, inner, &input, &d_branch, &mut d_input);
+            self.add_sum(fixup.input_bias, &d_input);
+            dx += d_input;
+        } else {
+            branch(&layer.body, inner, &x, &d_branch, &mut dx);
         }
         dx
     }
 
+    /// Where the gradients of a normalisation are added to.
+    fn norm_sums(&self, norm: &Norm) -> (Tensor, Tensor) {
+        (self.sums[norm.scale].shallow_clone(), self.sums[norm.bias].shallow_clone())
+    }
+
+    /// Add the sum of all elements of `d` `[N, width]` to the gradient of one of FixUp's scalars.
+    fn add_sum(&self, scalar: View, d: &Tensor) {
+        let mut columns = Tensor::zeros([d.size()[1]], (Kind::Float, Device::Cpu));
+        column_sums(d, &mut columns);
+        let mut gradient = self.sums[scalar].shallow_clone();
+        gradient += columns.sum(Kind::Double);
+    }
+
     fn final_norm_backward(&self, d_out: Tensor, normed: Option<Normed>, norm: Option<&Norm>) -> Tensor {
         let (Some(normed), Some(norm)) = (normed, norm) else { return d_out };
-        let mut sums = (self.sums[norm.scale].shallow_clone(), self.sums[norm.bias].shallow_clone());
+        let mut sums = self.norm_sums(norm);
         let sum = Sum::normalised(&normed.sum, self.forward.norm(norm));
         sum_norm_backward(sum, &normed, &d_out, NormSums { norm: Some((&mut sums.0, &mut sums.1)), skip: None }).0
     }
@@ -173,6 +199,9 @@ impl Pass<'_> {
     ) {
         let d = self.forward.model.config.embed_dim as usize;
         let d_context = dy.mm(&self.forward.weights.views[layer.out.0]); // [N, d]
+        if let Some(bias) = layer.hidden_bias {
+            self.add_sum(bias, &d_context);
+        }
         self.linear_backward(&saved.context, dy, layer.out, None);
         let shape = self.forward.shape(layer, &sentences.rows, sentences, causal, saved.mask);
         let part = |number| Heads { rows: &saved.queries, offset: number * d };
@@ -194,6 +223,9 @@ impl Pass<'_> {
     ) {
         let d = self.forward.model.config.embed_dim as usize;
         let d_context = dy.mm(&self.forward.weights.views[layer.out.0]); // [N, d]
+        if let Some(bias) = layer.hidden_bias {
+            self.add_sum(bias, &d_context);
+        }
         self.linear_backward(&saved.context, dy, layer.out, None);
         let shape = self.forward.shape(layer, &sentences.rows, source, false, saved.mask);
         let part = |number| Heads { rows: &kv, offset: number * d };
@@ -208,7 +240,12 @@ impl Pass<'_> {
 
     fn feed_forward_backward(&self, layer: &FeedForward, saved: FedForward, x: &Tensor, dy: &Tensor, dx: &mut Tensor) {
         let mut d_hidden = dy.mm(&self.forward.weights.views[layer.fc2.0]); // [N, ffn]
-        self.linear_backward(&saved.hidden, dy, layer.fc2, None);
+        if let Some(bias) = layer.hidden_bias {
+            self.add_sum(bias, &d_hidden);
+        }
+        let shifted = self.forward.plus(saved.hidden.shallow_clone(), layer.hidden_bias);
+        self.linear_backward(&shifted, dy, layer.fc2, None);
+        drop(shifted);
         relu_dropout_backward(&saved.hidden, &mut d_hidden, saved.mask);
         self.linear_backward(x, &d_hidden, layer.fc1, Some(dx));
     }

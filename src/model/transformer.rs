@@ -2,12 +2,13 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::attention::{Attention, KeysValues};
+use super::attention::KeysValues;
 use super::config::ModelConfig;
 use super::decoding_pass::{PackedDecoder, PlainDecoder, StepDecoder};
-use super::layers::{Dropout, layer_norm, sinusoidal_positions};
+use super::layers::{Dropout, layer_norm, plus, sinusoidal_positions};
 use super::loss::label_smoothed_cross_entropy;
 use super::packed::{PackedBatch, Sentences};
+use super::sub_layer::{DecoderLayer, EncoderLayer, FeedForward, Norm, SubLayer, norm};
 use super::training_pass::gradient;
 use super::weights::Weights;
 use crate::data::{Batch, PAD};
@@ -27,6 +28,9 @@ pub struct TranslationBatch {
     target: Tensor,
     /// Source positions that are padding, `[B, S]`; none where nothing is.
     source_padding: Option<Tensor>,
+    /// Positions of `previous_output` that are padding, `[B, T]`. No token sees them, but they see each other, and Admin's
+    /// profile sees all.
+    target_padding: Option<Tensor>,
     /// The same without padding.
     pub(super) packed: PackedBatch,
     /// The dataset indices of the rows.
@@ -40,12 +44,14 @@ impl TranslationBatch {
         let rows: Vec<i64> = (0..batch.target.len() as i64).filter(|&i| batch.target[i as usize] != PAD).collect();
         let packed = PackedBatch::new(batch);
         let source = Tensor::from_slice(&batch.source).view([n, s]).to_device(device);
-        let padded = batch.source.contains(&PAD);
+        let previous_output = Tensor::from_slice(&batch.previous_output).view([n, t]).to_device(device);
+        let padded = |ids: &[i64], tensor: &Tensor| ids.contains(&PAD).then(|| tensor.eq(PAD));
         TranslationBatch {
-            source_padding: padded.then(|| source.eq(PAD)),
+            source_padding: padded(&batch.source, &source),
+            target_padding: padded(&batch.previous_output, &previous_output),
             source,
             source_positions: Tensor::from_slice(&positions(&batch.source, batch.s)).to_device(device),
-            previous_output: Tensor::from_slice(&batch.previous_output).view([n, t]).to_device(device),
+            previous_output,
             previous_output_positions: Tensor::from_slice(&positions(&batch.previous_output, batch.t))
                 .to_device(device),
             target_rows: Tensor::from_slice(&rows).to_device(device),
@@ -55,11 +61,21 @@ impl TranslationBatch {
         }
     }
 
+    /// Flat indices of the source tokens, and of the target tokens, that are not padding.
+    pub(super) fn rows(&self) -> (Tensor, Tensor) {
+        (self.source.ne(PAD).view([-1]).nonzero().view([-1]), self.target_rows.shallow_clone())
+    }
+
     /// Target tokens that are not padding.
     pub fn tokens(&self) -> i64 {
         self.packed.target.len() as i64
     }
 }
+
+/// What is shown a residual sum `w_skip · x + f(x)` before it is made: where w_skip lies, x and f(x), `[N, d]` each.
+pub(super) type Observe<'a> = &'a dyn Fn(View, &Tensor, &Tensor);
+
+fn unobserved(_: View, _: &Tensor, _: &Tensor) {}
 
 /// Rows of the position table: padding reads row 1, the first token row 2 and so on, wherever the padding is.
 fn positions(ids: &[i64], width: usize) -> Vec<i64> {
@@ -76,33 +92,6 @@ fn positions(ids: &[i64], width: usize) -> Vec<i64> {
         }
     }
     rows
-}
-
-pub(super) struct Norm {
-    pub(super) scale: View,
-    pub(super) bias: View,
-}
-
-pub(super) struct SubLayer<Body> {
-    pub(super) body: Body,
-    pub(super) norm: Norm,
-    pub(super) w_skip: Option<View>,
-}
-
-pub(super) struct FeedForward {
-    pub(super) fc1: (View, View),
-    pub(super) fc2: (View, View),
-}
-
-pub(super) struct EncoderLayer {
-    pub(super) self_attention: SubLayer<Attention>,
-    pub(super) ffn: SubLayer<FeedForward>,
-}
-
-pub(super) struct DecoderLayer {
-    pub(super) self_attention: SubLayer<Attention>,
-    pub(super) encoder_attention: SubLayer<Attention>,
-    pub(super) ffn: SubLayer<FeedForward>,
 }
 
 /// An encoder-decoder Transformer: where its blocks lie in θ, and the functions of θ that it computes.
@@ -187,32 +176,13 @@ impl Transformer {
         } else {
             layout.add("decoder.output_projection.weight", &[target_symbols, d], BlockKind::Embedding)
         };
-        let mut encoder = Vec::new();
-        for i in 0..config.encoder_layers {
-            let name = format!("encoder.layers.{i}");
-            encoder.push(EncoderLayer {
-                self_attention: self_attention(&mut layout, config, &name),
-                ffn: feed_forward(&mut layout, config, &name),
-            });
-        }
+        let encoder = (0..config.encoder_layers)
+            .map(|i| EncoderLayer::add(&mut layout, config, &format!("encoder.layers.{i}")))
+            .collect();
         let encoder_norm = config.pre_norm.then(|| norm(&mut layout, "encoder.layer_norm", d));
-        let mut decoder = Vec::new();
-        for i in 0..config.decoder_layers {
-            let name = format!("decoder.layers.{i}");
-            decoder.push(DecoderLayer {
-                self_attention: self_attention(&mut layout, config, &name),
-                encoder_attention: {
-                    let attention = Attention::over_encoder(
-                        &mut layout,
-                        &format!("{name}.encoder_attn"),
-                        d,
-                        config.attention_heads,
-                    );
-                    sub_layer(&mut layout, config, &name, "encoder_attn", "encoder_attn_layer_norm", attention)
-                },
-                ffn: feed_forward(&mut layout, config, &name),
-            });
-        }
+        let decoder = (0..config.decoder_layers)
+            .map(|i| DecoderLayer::add(&mut layout, config, &format!("decoder.layers.{i}")))
+            .collect();
         let decoder_norm = config.pre_norm.then(|| norm(&mut layout, "decoder.layer_norm", d));
         check_memory(config, layout.total())?;
         Ok(Transformer {
@@ -261,7 +231,13 @@ impl Transformer {
     /// Run the encoder over `source` `[B, S]` (left-padded).
     pub fn encode(&self, views: &Views, batch: &TranslationBatch, dropout: &Dropout) -> Encoded {
         let padding = batch.source_padding.as_ref();
-        self.encode_ids(views, &batch.source, &batch.source_positions, padding, dropout)
+        self.encode_ids(views, &batch.source, &batch.source_positions, padding, dropout, &unobserved)
+    }
+
+    /// The same, every residual sum with a `w_skip` shown to `observe` before it is made.
+    pub(super) fn encode_observed(&self, views: &Views, batch: &TranslationBatch, observe: Observe) -> Encoded {
+        let padding = batch.source_padding.as_ref();
+        self.encode_ids(views, &batch.source, &batch.source_positions, padding, &Dropout::off(), observe)
     }
 
     /// Run the encoder over sentences of equal or different length: ids as rows, each ending with `</s>`.
@@ -269,7 +245,7 @@ impl Transformer {
         let ids = Tensor::from_slice(source).view([-1, width as i64]).to_device(device);
         let rows = Tensor::from_slice(&positions(source, width)).to_device(device);
         let padding = source.contains(&PAD).then(|| ids.eq(PAD));
-        self.encode_ids(views, &ids, &rows, padding.as_ref(), &Dropout::off())
+        self.encode_ids(views, &ids, &rows, padding.as_ref(), &Dropout::off(), &unobserved)
     }
 
     fn encode_ids(
@@ -279,6 +255,7 @@ impl Transformer {
         rows: &Tensor,
         padding: Option<&Tensor>,
         dropout: &Dropout,
+        observe: Observe,
     ) -> Encoded {
         let (b, s) = (ids.size()[0], ids.size()[1]);
         let mut x = self.embed(&views[self.source_embedding], ids, rows, dropout); // [B·S, d]
@@ -291,11 +268,12 @@ impl Transformer {
             x = x.masked_fill(&padding.view([b * s, 1]), 0.0);
         }
         for layer in &self.encoder {
-            x = self.residual(views, &layer.self_attention, x, dropout, |attention, x| {
+            x = self.residual(views, &layer.self_attention, x, (dropout, observe), |attention, x| {
                 let (query, own) = attention.project_self(views, x, b, s);
                 attention.attend(views, &query, &own, mask.as_ref(), (dropout, self.config.attention_dropout))
             });
-            x = self.residual(views, &layer.ffn, x, dropout, |ffn, x| self.feed_forward(views, ffn, x, dropout));
+            x = self
+                .residual(views, &layer.ffn, x, (dropout, observe), |ffn, x| self.feed_forward(views, ffn, x, dropout));
         }
         if let Some(norm) = &self.encoder_norm {
             x = layer_norm(&x, &views[norm.scale], &views[norm.bias]);
@@ -305,6 +283,18 @@ impl Transformer {
 
     /// Run the decoder over whole target sentences; the result is the last layer's output, `[B·T, d]`.
     pub fn decode(&self, views: &Views, batch: &TranslationBatch, encoded: &Encoded, dropout: &Dropout) -> Tensor {
+        self.decode_observed(views, batch, encoded, dropout, &unobserved)
+    }
+
+    /// The same, every residual sum with a `w_skip` shown to `observe` before it is made.
+    pub(super) fn decode_observed(
+        &self,
+        views: &Views,
+        batch: &TranslationBatch,
+        encoded: &Encoded,
+        dropout: &Dropout,
+        observe: Observe,
+    ) -> Tensor {
         let (b, t) = (batch.previous_output.size()[0], batch.previous_output.size()[1]);
         let mut x = self.embed(
             &views[self.target_embedding],
@@ -312,13 +302,16 @@ impl Transformer {
             &batch.previous_output_positions,
             dropout,
         );
-        let causal = Tensor::full([t, t], f64::NEG_INFINITY, (x.kind(), x.device())).triu(1); // [T, T]
+        let mut causal = Tensor::full([t, t], f64::NEG_INFINITY, (x.kind(), x.device())).triu(1); // [T, T]
+        if let Some(padding) = &batch.target_padding {
+            causal = causal.masked_fill(&padding.view([b, 1, 1, t]), f64::NEG_INFINITY); // [B, 1, T, T]
+        }
         for layer in &self.decoder {
-            x = self.residual(views, &layer.self_attention, x, dropout, |attention, x| {
+            x = self.residual(views, &layer.self_attention, x, (dropout, observe), |attention, x| {
                 let (query, own) = attention.project_self(views, x, b, t);
                 attention.attend(views, &query, &own, Some(&causal), (dropout, self.config.attention_dropout))
             });
-            x = self.residual(views, &layer.encoder_attention, x, dropout, |attention, x| {
+            x = self.residual(views, &layer.encoder_attention, x, (dropout, observe), |attention, x| {
                 let query = attention.project_query(views, x, b, t);
                 let memory = attention.project_memory(views, &encoded.output, encoded.b, encoded.s);
                 attention.attend(
@@ -329,7 +322,8 @@ impl Transformer {
                     (dropout, self.config.attention_dropout),
                 )
             });
-            x = self.residual(views, &layer.ffn, x, dropout, |ffn, x| self.feed_forward(views, ffn, x, dropout));
+            x = self
+                .residual(views, &layer.ffn, x, (dropout, observe), |ffn, x| self.feed_forward(views, ffn, x, dropout));
         }
         match &self.decoder_norm {
             Some(norm) => layer_norm(&x, &views[norm.scale], &views[norm.bias]),
@@ -393,7 +387,7 @@ impl Transformer {
         let mut x = self.embed(&views[self.target_embedding], &ids.view([rows, 1]), &position, none); // [rows, d]
         for (i, layer) in self.decoder.iter().enumerate() {
             let own = &mut state.own[i];
-            x = self.residual(views, &layer.self_attention, x, none, |attention, x| {
+            x = self.residual(views, &layer.self_attention, x, (none, &unobserved), |attention, x| {
                 let (query, mut new) = attention.project_self(views, x, rows, 1);
                 if let Some(old) = own.as_ref() {
                     new.keys = Tensor::cat(&[&old.keys, &new.keys], 2);
@@ -404,11 +398,12 @@ impl Transformer {
                 attended
             });
             // The beam takes the place of the time dimension: keys and values of the source are never repeated.
-            x = self.residual(views, &layer.encoder_attention, x, none, |attention, x| {
+            x = self.residual(views, &layer.encoder_attention, x, (none, &unobserved), |attention, x| {
                 let query = attention.project_query(views, x, b, beam); // [B, heads, beam, d/heads]
                 attention.attend(views, &query, &state.memory[i], state.mask.as_ref(), (none, 0.0))
             });
-            x = self.residual(views, &layer.ffn, x, none, |ffn, x| self.feed_forward(views, ffn, x, none));
+            x = self
+                .residual(views, &layer.ffn, x, (none, &unobserved), |ffn, x| self.feed_forward(views, ffn, x, none));
         }
         if let Some(norm) = &self.decoder_norm {
             x = layer_norm(&x, &views[norm.scale], &views[norm.bias]);
@@ -424,33 +419,38 @@ impl Transformer {
         dropout.apply(&x, self.config.dropout)
     }
 
-    /// `LN(w_skip · x + f(x))` (Post-LN) or `w_skip · x + f(LN(x))` (Pre-LN).
+    /// `LN(w_skip · x + f(x))` (Post-LN), `w_skip · x + f(LN(x))` (Pre-LN) or, without layer normalisation,
+    /// `w_skip · x + f(x)`; with FixUp's scalars `w_skip · x + multiplier · f(x + bias)`.
     fn residual<Body>(
         &self,
         views: &Views,
         layer: &SubLayer<Body>,
         x: Tensor,
-        dropout: &Dropout,
+        (dropout, observe): (&Dropout, Observe),
         branch: impl FnOnce(&Body, &Tensor) -> Tensor,
     ) -> Tensor {
-        let (scale, bias) = (&views[layer.norm.scale], &views[layer.norm.bias]);
-        let output = if self.config.pre_norm {
-            branch(&layer.body, &layer_norm(&x, scale, bias))
-        } else {
-            branch(&layer.body, &x)
-        };
-        let output = dropout.apply(&output, self.config.dropout);
+        let (pre, post) = layer.norms(self.config.pre_norm);
+        let normalised = |norm: &Norm, x: &Tensor| layer_norm(x, &views[norm.scale], &views[norm.bias]);
+        let input = pre.map_or_else(|| x.shallow_clone(), |norm| normalised(norm, &x));
+        let output = branch(&layer.body, &plus(views, &input, layer.fixup.map(|fixup| fixup.input_bias)));
+        let mut output = dropout.apply(&output, self.config.dropout);
+        if let Some(fixup) = layer.fixup {
+            output = output * &views[fixup.multiplier];
+        }
+        if let Some(w_skip) = layer.w_skip {
+            observe(w_skip, &x, &output);
+        }
         let sum = match layer.w_skip {
             Some(w_skip) => x * &views[w_skip] + output,
             None => x + output,
         };
-        if self.config.pre_norm { sum } else { layer_norm(&sum, scale, bias) }
+        post.map_or_else(|| sum.shallow_clone(), |norm| normalised(norm, &sum))
     }
 
     fn feed_forward(&self, views: &Views, ffn: &FeedForward, x: &Tensor, dropout: &Dropout) -> Tensor {
         let hidden = x.linear(&views[ffn.fc1.0], Some(&views[ffn.fc1.1])).relu(); // [N, ffn]
         let hidden = dropout.apply(&hidden, self.config.relu_dropout);
-        hidden.linear(&views[ffn.fc2.0], Some(&views[ffn.fc2.1]))
+        plus(views, &hidden, ffn.hidden_bias).linear(&views[ffn.fc2.0], Some(&views[ffn.fc2.1]))
     }
 
     fn loss_with_projection(&self, views: &Views, projection: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
@@ -527,41 +527,4 @@ fn check_memory(config: &ModelConfig, parameters: i64) -> Result<()> {
         ),
         "lower model.embed_dim, model.ffn_dim, the numbers of layers or model.max_positions",
     ))
-}
-
-fn norm(layout: &mut Layout, name: &str, d: i64) -> Norm {
-    Norm {
-        scale: layout.add(&format!("{name}.weight"), &[d], BlockKind::NormScale),
-        bias: layout.add(&format!("{name}.bias"), &[d], BlockKind::NormBias),
-    }
-}
-
-fn sub_layer<Body>(
-    layout: &mut Layout,
-    config: &ModelConfig,
-    layer: &str,
-    part: &str,
-    norm_name: &str,
-    body: Body,
-) -> SubLayer<Body> {
-    let norm = norm(layout, &format!("{layer}.{norm_name}"), config.embed_dim);
-    let w_skip =
-        config.w_skip.then(|| layout.add(&format!("{layer}.{part}.w_skip"), &[config.embed_dim], BlockKind::SkipScale));
-    SubLayer { body, norm, w_skip }
-}
-
-fn self_attention(layout: &mut Layout, config: &ModelConfig, layer: &str) -> SubLayer<Attention> {
-    let name = format!("{layer}.self_attn");
-    let attention = Attention::over_itself(layout, &name, config.embed_dim, config.attention_heads);
-    sub_layer(layout, config, layer, "self_attn", "self_attn_layer_norm", attention)
-}
-
-fn feed_forward(layout: &mut Layout, config: &ModelConfig, layer: &str) -> SubLayer<FeedForward> {
-    let (d, ffn) = (config.embed_dim, config.ffn_dim);
-    let mut linear = |name: &str, shape: [i64; 2]| {
-        let weight = layout.add(&format!("{layer}.{name}.weight"), &shape, BlockKind::Weight);
-        (weight, layout.add(&format!("{layer}.{name}.bias"), &shape[..1], BlockKind::Bias))
-    };
-    let body = FeedForward { fc1: linear("fc1", [ffn, d]), fc2: linear("fc2", [d, ffn]) };
-    sub_layer(layout, config, layer, "ffn", "final_layer_norm", body)
 }

@@ -25,7 +25,7 @@ pub fn scale_trajectory(path: &Path, output: &Path) -> Result<()> {
 }
 
 /// The kinds of blocks, as the legend names them.
-const KINDS: [&str; 5] = ["weights", "biases", "normalisation", "embeddings", "skip connections"];
+const KINDS: [&str; 5] = ["weights", "biases", "normalisation", "embeddings", "residual multipliers"];
 
 /// The kind of a block, by the ending of its name as [`crate::params::Layout`] builds it.
 fn kind(name: &str) -> usize {
@@ -33,8 +33,8 @@ fn kind(name: &str) -> usize {
     match parameter {
         _ if module.ends_with("norm") => 2,
         _ if module.ends_with("embed_tokens") || module.ends_with("output_projection") => 3,
-        "w_skip" => 4,
-        "bias" => 1,
+        "w_skip" | "fixup_multiplier" => 4,
+        "bias" | "fixup_input_bias" | "fixup_hidden_bias" => 1,
         _ => 0,
     }
 }
@@ -217,6 +217,8 @@ mod tests {
             ("decoder.layer_norm.bias", 2),
             ("decoder.output_projection.weight", 3),
             ("encoder.layers.0.self_attn.w_skip", 4),
+            ("encoder.layers.0.ffn.fixup_multiplier", 4),
+            ("encoder.layers.0.ffn.fixup_hidden_bias", 1),
         ];
         for (name, expected) in names {
             assert_eq!(kind(name), expected, "{name}");

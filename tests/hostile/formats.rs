@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::{Compression, write::GzEncoder};
 use nmt::config::{Config, describe};
 use nmt::data::{Bpe, Dictionary, EOS, ParallelDataset, PreprocessOptions, preprocess};
-use nmt::init::initial_theta;
+use nmt::init::draw_theta;
 use nmt::model::{ModelConfig, Transformer};
 use nmt::optim::OptimizerConfig;
 use nmt::plot::learning_curve;
@@ -224,7 +224,7 @@ fn identity() -> BTreeMap<String, String> {
 #[test]
 fn a_checkpoint() {
     let model = model();
-    let theta = initial_theta(&Config::default().init, model.layout(), 1);
+    let theta = draw_theta(&Config::default().init, model.layout(), 1);
     let optimizer = || OptimizerConfig::default().build(&theta);
     let mut saved = Checkpoint::start(theta.copy(), optimizer());
     saved.state.update = 7;
@@ -244,7 +244,7 @@ fn a_checkpoint() {
 #[test]
 fn weights_of_another_program() {
     let model = model();
-    let theta = initial_theta(&Config::default().init, model.layout(), 1);
+    let theta = draw_theta(&Config::default().init, model.layout(), 1);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("fairseq.safetensors");
     model.layout().save(&path, &[("", &theta)], &BTreeMap::new()).unwrap();

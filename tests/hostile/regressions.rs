@@ -8,7 +8,7 @@ use std::path::Path;
 use flate2::{Compression, write::GzEncoder};
 use nmt::config::Config;
 use nmt::data::{Bpe, IndexedDataset, IndexedWriter, ParallelDataset, PreprocessOptions, Recipe, preprocess};
-use nmt::init::initial_theta;
+use nmt::init::draw_theta;
 use nmt::model::{ModelConfig, Transformer};
 use nmt::params::{BlockKind, Layout, safetensors_metadata};
 use nmt::task::Task;
@@ -330,7 +330,7 @@ fn translate_names_the_line_that_is_too_long_and_loses_none() {
     let symbols = dictionary.len() as i64;
     let model = Transformer::new(&config.model, symbols, symbols, 0.1).unwrap();
     let metadata = safetensors_metadata(&best).unwrap();
-    let theta = initial_theta(&config.init, model.layout(), 1) * 1e37;
+    let theta = draw_theta(&config.init, model.layout(), 1) * 1e37;
     save_weights(&best, model.layout(), &theta, &metadata).unwrap();
     translate("a\nb\n").fails(1, &["probabilities", "NaN", "use another one"]);
 
