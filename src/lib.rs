@@ -16,6 +16,7 @@ pub mod config;
 pub mod data;
 pub mod decode;
 pub mod error;
+pub mod experiment;
 pub mod files;
 pub mod init;
 pub mod kernels;

@@ -3,11 +3,13 @@
 mod config;
 mod data_show;
 mod doctor;
+mod experiment;
 mod gradinit;
 mod model_options;
 mod moses;
 mod plot;
 mod preprocess;
+mod runner;
 mod score;
 mod score_options;
 mod score_systems;
@@ -54,6 +56,8 @@ enum Command {
     Gradinit(gradinit::GradInitArgs),
     /// Train a Transformer on a binarised dataset
     Train(train::TrainArgs),
+    /// Run a plan of many trainings, methods by seeds, and write its table
+    Experiment(experiment::ExperimentArgs),
     /// Translate raw text
     Translate(translate::TranslateArgs),
     /// Score translations: BLEU, chrF, chrF++ and TER
@@ -87,6 +91,7 @@ impl CommandLine {
             Command::Score(arguments) if !arguments.translates() => arguments.run_on_files(),
             Command::Plot(arguments) => arguments.run(),
             Command::Config(arguments) => arguments.run(),
+            Command::Experiment(arguments) => arguments.run(self.quiet, threads),
             Command::Score(_) | Command::Gradinit(_) | Command::Train(_) | Command::Translate(_) | Command::Doctor => {
                 return None;
             }

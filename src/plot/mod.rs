@@ -10,4 +10,5 @@ mod scale_trajectory;
 mod trajectory;
 
 pub use learning_curve::{learning_curve, learning_curve_csv};
+pub use run_log::{Point, Run as RunLog};
 pub use scale_trajectory::scale_trajectory;

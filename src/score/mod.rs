@@ -21,4 +21,5 @@ pub use compute::score;
 pub use inspect::{TextStyle, mismatches, text_style, warnings};
 pub use options::{BleuOptions, ChrfOptions, Metric, Options, Smoothing, TerOptions, Tokenizer};
 pub use report::{BleuParts, ChrfParts, Score, Scores, TerParts};
+pub(crate) use seeds::spread;
 pub use seeds::{RunScore, SeedScores, score_seeds};

@@ -65,7 +65,7 @@ pub fn score_seeds(runs: &[System], references: &[Vec<String>], options: &Option
 }
 
 /// Mean, standard deviation of a sample, standard error of the mean.
-fn spread(scores: &[f64]) -> (f64, f64, f64) {
+pub(crate) fn spread(scores: &[f64]) -> (f64, f64, f64) {
     let n = scores.len() as f64;
     let mean = scores.iter().sum::<f64>() / n;
     let squares: f64 = scores.iter().map(|score| (score - mean).powi(2)).sum();

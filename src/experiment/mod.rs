@@ -1,0 +1,9 @@
+//! Experiments: many runs of one recipe, over methods, values of settings and seeds, as the tables and maps of a paper are.
+
+mod outcome;
+mod plan;
+mod table;
+
+pub use outcome::{Failure, Outcome};
+pub use plan::{Method, Plan, PlannedRun};
+pub use table::{csv, markdown, ranking};

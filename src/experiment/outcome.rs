@@ -1,0 +1,89 @@
+//! What a run of an experiment came to.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::PlannedRun;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::plot::RunLog;
+
+/// A run that ended with an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// `gradinit` or `train`.
+    pub command: String,
+    /// Its message.
+    pub message: String,
+}
+
+/// A run's result, in the run folder as `outcome.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The method's name.
+    pub method: String,
+    /// The keys of the axes and their values.
+    pub point: Vec<(String, String)>,
+    /// The seed.
+    pub seed: u64,
+    /// Updates done.
+    pub updates: u64,
+    /// The last training loss in the log, bits a target token; none where no update was logged.
+    pub training_loss: Option<f64>,
+    /// The last validation's negative log-likelihood, bits a target token.
+    pub validation_nll: Option<f64>,
+    /// BLEU of the best checkpoint on the validation split, detokenised, lower-cased.
+    pub validation_bleu: Option<f64>,
+    /// The same on the test split.
+    pub test_bleu: Option<f64>,
+    /// Why it ended early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+impl Outcome {
+    /// The file's name.
+    pub const FILE: &'static str = "outcome.json";
+
+    /// Of a run whose log is in `folder`, without scores.
+    pub fn of(run: &PlannedRun, folder: &Path, failure: Option<Failure>) -> Outcome {
+        let log = RunLog::read(&run.method, &folder.join("log.jsonl")).ok();
+        let training = log.as_ref().and_then(|log| log.training.last());
+        let validation = log.as_ref().and_then(|log| log.validation.last());
+        Outcome {
+            method: run.method.clone(),
+            point: run.point.clone(),
+            seed: run.seed,
+            updates: training.map_or(0, |point| point.update),
+            training_loss: training.and_then(|point| point.loss),
+            validation_nll: validation.and_then(|point| point.nll_loss),
+            validation_bleu: None,
+            test_bleu: None,
+            failure,
+        }
+    }
+
+    /// Read what [`Outcome::save`] wrote in `folder`; none where the run has not ended.
+    ///
+    /// # Errors
+    /// [`Error::Content`] for a file that is none.
+    pub fn load(folder: &Path) -> Result<Option<Outcome>> {
+        let path = folder.join(Outcome::FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        serde_json::from_str(&files::read_text(&path)?).map(Some).map_err(|error| {
+            let place = path.display().to_string();
+            Error::content(place, "the outcome of a run", error.to_string(), "delete it to score the run again")
+        })
+    }
+
+    /// Write it into `folder`.
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(Outcome::FILE);
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Error::content(path.display().to_string(), "numbers", error.to_string(), ""))?;
+        files::write_whole(&path, (text + "\n").as_bytes())
+    }
+}

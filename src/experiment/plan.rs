@@ -1,0 +1,276 @@
+//! What an experiment runs: a TOML file of methods, axes and seeds over one recipe.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::files;
+
+/// An experiment.
+///
+/// ```
+/// use nmt::experiment::Plan;
+/// let text = r#"
+/// title = "Which rate is stable?"
+/// recipe = "recipe.toml"
+/// seeds = [1, 2]
+///
+/// [axes]
+/// "schedule.learning_rate" = [1e-3, 2e-3]
+///
+/// [[method]]
+/// name = "Vanilla"
+///
+/// [[method]]
+/// name = "GradInit"
+/// gradinit = true
+/// set = ["gradinit.gamma=inf"]
+/// "#;
+/// let plan = Plan::parse(text, "plan.toml")?;
+/// let runs = plan.runs();
+/// assert_eq!(runs.len(), 2 * 2 * 2);
+/// assert_eq!(runs[0].folder.to_str(), Some("vanilla/learning_rate=0.001/seed-1"));
+/// // What is learnt before training does not depend on the rate: it is learnt once.
+/// assert_eq!(runs[4].init.as_ref().and_then(|init| init.to_str()), Some("gradinit/init-seed-1.safetensors"));
+/// assert_eq!(runs[6].init, runs[4].init);
+/// # Ok::<(), nmt::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The heading of the report.
+    pub title: String,
+    /// What the experiment shows, for the report.
+    #[serde(default)]
+    pub about: String,
+    /// The configuration of the methods that name none; a relative path is from the plan's folder.
+    #[serde(default)]
+    pub recipe: PathBuf,
+    /// Settings (`key=value`) of all runs, over the recipe's.
+    #[serde(default)]
+    pub set: Vec<String>,
+    /// The seeds: every method runs once with each.
+    pub seeds: Vec<u64>,
+    /// Stop every run after this update, short of the schedule's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_after: Option<u64>,
+    /// Translate and score the splits `validation.split` and `test` with the best checkpoint of every run.
+    #[serde(default = "yes")]
+    pub score: bool,
+    /// Keys and the values that each of them takes in turn, every combination of them.
+    #[serde(default)]
+    pub axes: IndexMap<String, Vec<toml::Value>>,
+    /// The methods that are compared.
+    #[serde(rename = "method")]
+    pub methods: Vec<Method>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// One row of a table, one panel of a map.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Method {
+    /// Its name in the report.
+    pub name: String,
+    /// Its configuration, where that is another than the plan's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<PathBuf>,
+    /// Run GradInit first, and train from what it learnt.
+    #[serde(default)]
+    pub gradinit: bool,
+    /// Settings of this method, over the plan's.
+    #[serde(default)]
+    pub set: Vec<String>,
+}
+
+/// One training run of an experiment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedRun {
+    /// The method's name.
+    pub method: String,
+    /// The keys of the axes and their values, in the plan's order.
+    pub point: Vec<(String, String)>,
+    /// The seed.
+    pub seed: u64,
+    /// Its configuration.
+    pub recipe: PathBuf,
+    /// Settings over that, the seed included.
+    pub settings: Vec<String>,
+    /// What GradInit writes before, relative to the experiment's folder.
+    pub init: Option<PathBuf>,
+    /// Its settings: those that do not concern what GradInit learns are left out.
+    pub init_settings: Vec<String>,
+    /// The run folder, relative to the experiment's.
+    pub folder: PathBuf,
+}
+
+impl Plan {
+    /// Read a plan, and check every run's configuration.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a plan that is none, and for a method whose configuration is refused.
+    pub fn load(path: &Path) -> Result<Plan> {
+        let mut plan = Plan::parse(&files::read_text(path)?, &path.display().to_string())?;
+        if let Some(folder) = path.parent() {
+            plan.recipe = folder.join(&plan.recipe);
+            for recipe in plan.methods.iter_mut().filter_map(|method| method.recipe.as_mut()) {
+                *recipe = folder.join(&*recipe);
+            }
+        }
+        for run in plan.runs() {
+            Config::load(Some(&run.recipe), &run.settings)?;
+        }
+        Ok(plan)
+    }
+
+    /// Read the text of a plan; `place` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Plan::load`], without the check of configurations.
+    pub fn parse(text: &str, place: &str) -> Result<Plan> {
+        let plan: Plan = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let line = text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
+            Error::usage(format!("{place}:{line}: {}", error.message()), "docs/experiments.md says what a plan holds")
+        })?;
+        let refuse = |message: &str| Err(Error::usage(format!("{place}: {message}"), ""));
+        if plan.methods.is_empty() || plan.seeds.is_empty() || plan.axes.values().any(Vec::is_empty) {
+            return refuse("expected at least one [[method]], one seed and one value an axis, found none");
+        }
+        if let Some(method) = plan.methods.iter().find(|m| m.recipe.is_none() && plan.recipe.as_os_str().is_empty()) {
+            return refuse(&format!(
+                "expected a recipe for the method `{}`, or for the whole plan, found none",
+                method.name
+            ));
+        }
+        let mut names: Vec<String> = plan.methods.iter().map(|method| folder_name(&method.name)).collect();
+        names.sort();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) || names.iter().any(String::is_empty) {
+            return refuse("expected methods whose names differ in letters or digits: each has a folder of that name");
+        }
+        Ok(plan)
+    }
+
+    /// All runs, method by method, point by point, seed by seed.
+    pub fn runs(&self) -> Vec<PlannedRun> {
+        let mut runs = Vec::new();
+        for method in &self.methods {
+            for point in self.points() {
+                for &seed in &self.seeds {
+                    runs.push(self.run(method, &point, seed));
+                }
+            }
+        }
+        runs
+    }
+
+    /// Every combination of the axes' values.
+    pub fn points(&self) -> Vec<Vec<(String, String)>> {
+        let mut points = vec![Vec::new()];
+        for (key, values) in &self.axes {
+            points = points
+                .iter()
+                .flat_map(|point| {
+                    values.iter().map(move |value| {
+                        let mut point = point.clone();
+                        point.push((key.clone(), text_of(value)));
+                        point
+                    })
+                })
+                .collect();
+        }
+        points
+    }
+
+    fn run(&self, method: &Method, point: &[(String, String)], seed: u64) -> PlannedRun {
+        let common = || self.set.iter().chain(&method.set).cloned();
+        let seed_setting = format!("training.seed={seed}");
+        let values = |for_init: bool| {
+            point.iter().filter(move |(key, _)| !for_init || concerns_init(key)).map(|(key, value)| (key, value))
+        };
+        let name = |(key, value): (&String, &String)| {
+            folder_name(&format!("{}={value}", key.rsplit('.').next().unwrap_or(key)))
+        };
+        let settings = |for_init: bool| {
+            let at_point = values(for_init).map(|(key, value)| format!("{key}={value}"));
+            common().chain(at_point).chain([seed_setting.clone()]).collect::<Vec<String>>()
+        };
+        let own = PathBuf::from(folder_name(&method.name));
+        let folder = values(false).fold(own.clone(), |folder, value| folder.join(name(value)));
+        let learnt = values(true).fold(own, |folder, value| folder.join(name(value)));
+        PlannedRun {
+            method: method.name.clone(),
+            point: point.to_vec(),
+            seed,
+            recipe: method.recipe.clone().unwrap_or_else(|| self.recipe.clone()),
+            settings: settings(false),
+            init: method.gradinit.then(|| learnt.join(format!("init-seed-{seed}.safetensors"))),
+            init_settings: settings(true),
+            folder: folder.join(format!("seed-{seed}")),
+        }
+    }
+}
+
+/// Whether what GradInit learns depends on the key.
+fn concerns_init(key: &str) -> bool {
+    !["schedule.", "optimizer.", "validation.", "search."].iter().any(|section| key.starts_with(section))
+}
+
+/// How a setting spells a value.
+pub(super) fn text_of(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A name as that of a folder: lower-case letters, digits, `=`, `.`, `_` and `-`.
+fn folder_name(name: &str) -> String {
+    let spelt: String =
+        name.to_lowercase().chars().map(|c| if c.is_alphanumeric() || "=._".contains(c) { c } else { '-' }).collect();
+    let mut parts: Vec<&str> = spelt.split('-').filter(|part| !part.is_empty()).collect();
+    if parts.first().is_some_and(|first| first.chars().all(|c| c == '.')) {
+        parts.remove(0); // No way out of the experiment's folder.
+    }
+    parts.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folder_names_stay_inside() {
+        for (name, expected) in [
+            ("Vanilla, no warmup", "vanilla-no-warmup"),
+            ("../GradInit + w_skip", "gradinit-w_skip"),
+            ("..", ""),
+            ("learning_rate=1e-3", "learning_rate=1e-3"),
+        ] {
+            assert_eq!(folder_name(name), expected);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_experiment_is_named() {
+        let whole = "title = \"t\"\nrecipe = \"r.toml\"\nseeds = [1]\n[[method]]\nname = \"a\"\n";
+        Plan::parse(whole, "p.toml").unwrap();
+        for (text, expected) in [
+            (whole.replace("[1]", "[]"), "p.toml: expected at least one"),
+            (whole.replace("seeds", "seed"), "p.toml:3: "),
+            (whole.replace("recipe = \"r.toml\"\n", ""), "expected a recipe for the method `a`"),
+            (whole.replace("name", "names"), "p.toml:5: "),
+            (format!("{whole}[[method]]\nname = \"A!\"\n"), "whose names differ"),
+            (format!("{whole}[axes]\n\"optimizer.beta2\" = []\n"), "one value an axis"),
+        ] {
+            let error = Plan::parse(&text, "p.toml").unwrap_err().to_string();
+            assert!(error.contains(expected), "{error} for {text}");
+        }
+    }
+}

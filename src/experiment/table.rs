@@ -1,0 +1,176 @@
+//! The outcomes of an experiment as Markdown, CSV and maps.
+
+use std::fmt::Write;
+
+use super::outcome::Outcome;
+use super::plan::Plan;
+use crate::score::spread;
+
+/// The outcomes of one method at one point, over the seeds that have run.
+pub(super) struct Cell<'a> {
+    pub(super) method: &'a str,
+    pub(super) point: Vec<(String, String)>,
+    outcomes: Vec<&'a Outcome>,
+}
+
+pub(super) fn cells<'a>(plan: &'a Plan, outcomes: &'a [Outcome]) -> Vec<Cell<'a>> {
+    let mut cells = Vec::new();
+    for method in &plan.methods {
+        for point in plan.points() {
+            let here = |outcome: &&Outcome| outcome.method == method.name && outcome.point == point;
+            let outcomes = outcomes.iter().filter(here).collect();
+            cells.push(Cell { method: &method.name, point, outcomes });
+        }
+    }
+    cells
+}
+
+impl Cell<'_> {
+    /// The values that are known of a quantity. A run that ended with an error before it had a checkpoint to translate
+    /// with counts as BLEU 0 there (`otherwise`).
+    pub(super) fn values(&self, quantity: fn(&Outcome) -> Option<f64>, otherwise: Option<f64>) -> Vec<f64> {
+        let value = |outcome: &&Outcome| quantity(outcome).or(otherwise.filter(|_| outcome.failure.is_some()));
+        self.outcomes.iter().filter_map(value).collect()
+    }
+}
+
+/// Mean ± standard error; the mean alone of one run; `-` of none.
+fn mean(values: &[f64], digits: usize) -> String {
+    match values {
+        [] => "-".into(),
+        [one] => format!("{one:.digits$}"),
+        values => {
+            let (mean, _, error) = spread(values);
+            format!("{mean:.digits$} ± {error:.digits$}")
+        }
+    }
+}
+
+/// The last part of a key.
+pub(super) fn short(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}
+
+/// A report: the plan, and one row for every method and point. `command` and `facts` say how and where it was made.
+pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -> String {
+    let mut text = format!("# {}\n\n", plan.title);
+    if !plan.about.is_empty() {
+        let _ = writeln!(text, "{}\n", plan.about.trim());
+    }
+    let _ = writeln!(text, "    {command}\n\n{facts}\n");
+    let planned = plan.runs().len();
+    let _ = writeln!(text, "{} of {planned} runs have ended; means ± standard errors over seeds.\n", outcomes.len());
+    let axes: String = plan.axes.keys().map(|key| format!(" {} |", short(key))).collect();
+    let scored = if plan.score { " BLEU, validation | BLEU, test | test, by seed |" } else { "" };
+    let _ = writeln!(text, "| method |{axes} runs | training loss | validation nll |{scored}");
+    let columns = 4 + plan.axes.len() + if plan.score { 3 } else { 0 };
+    let _ = writeln!(text, "|{}", "---|".repeat(columns));
+    for cell in cells(plan, outcomes) {
+        let point: String = cell.point.iter().map(|(_, value)| format!(" {value} |")).collect();
+        let losses = mean(&cell.values(|outcome| outcome.training_loss, None), 3);
+        let nll = mean(&cell.values(|outcome| outcome.validation_nll, None), 3);
+        let _ = write!(text, "| {} |{point} {} | {losses} | {nll} |", cell.method, cell.outcomes.len());
+        if plan.score {
+            let valid = mean(&cell.values(|outcome| outcome.validation_bleu, Some(0.0)), 2);
+            let test = cell.values(|outcome| outcome.test_bleu, Some(0.0));
+            let each: Vec<String> = test.iter().map(|bleu| format!("{bleu:.2}")).collect();
+            let _ = write!(text, " {valid} | {} | {} |", mean(&test, 2), each.join(", "));
+        }
+        text.push('\n');
+    }
+    let failures: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();
+    if !failures.is_empty() {
+        text.push_str("\nRuns that ended with an error:\n\n");
+    }
+    for outcome in failures {
+        let Some(failure) = &outcome.failure else { continue };
+        let point: String = outcome.point.iter().map(|(key, value)| format!(", {} {value}", short(key))).collect();
+        let _ = writeln!(
+            text,
+            "- {}{point}, seed {}, after {} updates ({}): {}",
+            outcome.method, outcome.seed, outcome.updates, failure.command, failure.message
+        );
+    }
+    text
+}
+
+/// One line a run.
+pub fn csv(plan: &Plan, outcomes: &[Outcome]) -> String {
+    let axes: String = plan.axes.keys().map(|key| format!("{},", short(key))).collect();
+    let mut text = format!("method,{axes}seed,updates,training_loss,validation_nll,validation_bleu,test_bleu,failed\n");
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    for outcome in outcomes {
+        let point: String = outcome.point.iter().map(|(_, value)| format!("{value},")).collect();
+        let _ = writeln!(
+            text,
+            "\"{}\",{point}{},{},{},{},{},{},{}",
+            outcome.method.replace('"', "\"\""),
+            outcome.seed,
+            outcome.updates,
+            number(outcome.training_loss),
+            number(outcome.validation_nll),
+            number(outcome.validation_bleu),
+            number(outcome.test_bleu),
+            outcome.failure.is_some()
+        );
+    }
+    text
+}
+
+/// The outcomes from the lowest validation loss to the highest; those without one come last.
+pub fn ranking(outcomes: &[Outcome]) -> Vec<&Outcome> {
+    let mut ranked: Vec<&Outcome> = outcomes.iter().collect();
+    let loss = |outcome: &Outcome| match (&outcome.failure, outcome.validation_nll) {
+        (None, Some(loss)) if loss.is_finite() => loss,
+        _ => f64::INFINITY,
+    };
+    ranked.sort_by(|a, b| loss(a).total_cmp(&loss(b)));
+    ranked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::Failure;
+    use super::*;
+
+    fn outcome(method: &str, rate: &str, seed: u64, test: Option<f64>, nll: Option<f64>) -> Outcome {
+        Outcome {
+            method: method.into(),
+            point: vec![("schedule.learning_rate".into(), rate.into()), ("optimizer.beta2".into(), "0.9".into())],
+            seed,
+            updates: 10,
+            training_loss: Some(4.0),
+            validation_nll: nll,
+            validation_bleu: test,
+            test_bleu: test,
+            failure: test.is_none().then(|| Failure { command: "train".into(), message: "the loss is NaN".into() }),
+        }
+    }
+
+    #[test]
+    fn rows_have_means_and_failures_count_as_nothing() {
+        let text = "title = \"T\"\nrecipe = \"r\"\nseeds = [1, 2]\n[axes]\n\"schedule.learning_rate\" = [0.1, 0.2]\n\
+                    \"optimizer.beta2\" = [0.9]\n[[method]]\nname = \"A\"\n";
+        let plan = Plan::parse(text, "p").unwrap();
+        let outcomes = [
+            outcome("A", "0.1", 1, Some(30.0), Some(3.0)),
+            outcome("A", "0.1", 2, Some(34.0), Some(2.0)),
+            outcome("A", "0.2", 1, None, None),
+        ];
+        let report = markdown(&plan, &outcomes, "nmt experiment", "2 cores");
+        // The standard error of 30 and 34 is √8/√2 = 2.
+        assert!(
+            report.contains("| A | 0.1 | 0.9 | 2 | 4.000 ± 0.000 | 2.500 ± 0.500 | 32.00 ± 2.00 | 32.00 ± 2.00 |"),
+            "{report}"
+        );
+        assert!(report.contains("| A | 0.2 | 0.9 | 1 | 4.000 | - | 0.00 | 0.00 | 0.00 |"), "{report}");
+        assert!(
+            report.contains("3 of 4 runs") && report.contains("after 10 updates (train): the loss is NaN"),
+            "{report}"
+        );
+        assert_eq!(csv(&plan, &outcomes).lines().nth(1), Some("\"A\",0.1,0.9,1,10,4,3,30,30,false"));
+        let ranked: Vec<u64> = ranking(&outcomes).iter().map(|outcome| outcome.seed).collect();
+        assert_eq!(ranked, [2, 1, 1]);
+        assert!(ranking(&outcomes)[2].failure.is_some());
+    }
+}
