@@ -114,7 +114,10 @@ impl<'a> Forward<'a> {
 
     /// `x` plus one of FixUp's scalars, where there is one.
     pub(super) fn plus(&self, x: Tensor, scalar: Option<View>) -> Tensor {
-        scalar.map_or_else(|| x.shallow_clone(), |scalar| &x + self.scalar(scalar))
+        match scalar {
+            Some(scalar) => x + self.scalar(scalar),
+            None => x,
+        }
     }
 
     pub(super) fn final_norm(&self, x: Tensor, norm: Option<&Norm>) -> (Tensor, Option<Normed>) {

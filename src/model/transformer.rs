@@ -433,10 +433,11 @@ impl Transformer {
         let normalised = |norm: &Norm, x: &Tensor| layer_norm(x, &views[norm.scale], &views[norm.bias]);
         let input = pre.map_or_else(|| x.shallow_clone(), |norm| normalised(norm, &x));
         let output = branch(&layer.body, &plus(views, &input, layer.fixup.map(|fixup| fixup.input_bias)));
-        let mut output = dropout.apply(&output, self.config.dropout);
-        if let Some(fixup) = layer.fixup {
-            output = output * &views[fixup.multiplier];
-        }
+        let output = dropout.apply(&output, self.config.dropout);
+        let output = match layer.fixup {
+            Some(fixup) => output * &views[fixup.multiplier],
+            None => output,
+        };
         if let Some(w_skip) = layer.w_skip {
             observe(w_skip, &x, &output);
         }
@@ -444,7 +445,10 @@ impl Transformer {
             Some(w_skip) => x * &views[w_skip] + output,
             None => x + output,
         };
-        post.map_or_else(|| sum.shallow_clone(), |norm| normalised(norm, &sum))
+        match post {
+            Some(norm) => normalised(norm, &sum),
+            None => sum,
+        }
     }
 
     fn feed_forward(&self, views: &Views, ffn: &FeedForward, x: &Tensor, dropout: &Dropout) -> Tensor {

@@ -51,6 +51,33 @@ pub fn distance(a: &Tensor, b: &Tensor) -> f64 {
     (a.to_kind(tch::Kind::Double).view([-1]) - b.to_kind(tch::Kind::Double).view([-1])).abs().max().double_value(&[])
 }
 
+/// Pairs of these lengths, `</s>` included, with pseudo-random words of the ids 4 to 63.
+pub fn pairs(lengths: &[(usize, usize)]) -> Vec<(Vec<i64>, Vec<i64>)> {
+    let mut state = 7u64;
+    let mut words = |n: usize| {
+        let mut ids: Vec<i64> = Vec::new();
+        for _ in 1..n {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ids.push(4 + (state >> 33) as i64 % 60);
+        }
+        ids.push(2);
+        ids
+    };
+    lengths.iter().map(|&(source, target)| (words(source), words(target))).collect()
+}
+
+/// The batch of [`pairs`] of these lengths.
+pub fn batch_of(lengths: &[(usize, usize)]) -> nmt::model::TranslationBatch {
+    batch_of_pairs(&pairs(lengths))
+}
+
+/// The batch of these pairs.
+pub fn batch_of_pairs(pairs: &[(Vec<i64>, Vec<i64>)]) -> nmt::model::TranslationBatch {
+    let slices: Vec<(&[i64], &[i64])> = pairs.iter().map(|(s, t)| (s.as_slice(), t.as_slice())).collect();
+    let ids: Vec<usize> = (0..pairs.len()).collect();
+    nmt::model::TranslationBatch::new(&nmt::data::collate(&slices, &ids), tch::Device::Cpu)
+}
+
 /// A batch file of the reference data, whose rows are already in order.
 pub fn batch(tensors: &HashMap<String, Tensor>, prefix: &str) -> nmt::data::Batch {
     let get = |name: &str| &tensors[&format!("{prefix}{name}")];
