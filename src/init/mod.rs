@@ -1,6 +1,7 @@
-//! θ before training: fairseq's Xavier initialisation and GradInit.
+//! θ before training: fairseq's Xavier initialisation, GradInit, and what both look like.
 
 pub mod gradinit;
+pub mod inspect;
 mod xavier;
 
 pub use xavier::xavier;

@@ -40,6 +40,13 @@ impl Axis {
         Axis { low, high: if high > low { high } else { axis.high }, ticks, ..axis }
     }
 
+    /// An axis of the numbers 1 to `count`, with half a step of room on both sides.
+    pub fn counting(label: &str, count: usize) -> Axis {
+        let step = [1, 2, 5, 10, 20, 50].into_iter().find(|step| count / step <= 9).unwrap_or(count / 9 + 1);
+        let ticks = (1..=count).filter(|number| number % step == 0).map(|number| number as f64).collect();
+        Axis { label: label.to_owned(), low: 0.5, high: count.max(1) as f64 + 0.5, ticks, logarithmic: false }
+    }
+
     /// An axis in even factors that ends on 1, 2 or 5 times a power of ten; `low` has to be above 0.
     pub fn logarithmic(label: &str, low: f64, high: f64) -> Axis {
         let (low, high) = (low.clamp(1e-300, 1e300), high.clamp(1e-300, 1e300));
@@ -153,6 +160,16 @@ mod tests {
         let updates = Axis::starting_at("", 0.0, 1430.0);
         assert_eq!((updates.low, updates.high), (0.0, 1430.0));
         assert_eq!(texts(&updates), ["0", "250", "500", "750", "1,000", "1,250"]);
+    }
+
+    #[test]
+    fn things_are_counted_in_whole_numbers() {
+        assert_eq!(texts(&Axis::counting("", 1)), ["1"]);
+        assert_eq!(texts(&Axis::counting("", 9)).len(), 9);
+        assert_eq!(texts(&Axis::counting("", 12)), ["2", "4", "6", "8", "10", "12"]);
+        assert_eq!(texts(&Axis::counting("", 30)), ["5", "10", "15", "20", "25", "30"]);
+        assert_eq!(texts(&Axis::counting("", 3000)).len(), 8);
+        assert_eq!((Axis::counting("", 0).low, Axis::counting("", 0).high), (0.5, 1.5));
     }
 
     #[test]
