@@ -21,6 +21,9 @@ pub struct Axis {
 /// About how many ticks an axis has.
 const TICKS: f64 = 6.0;
 
+/// What ends a logarithmic axis of less than a factor of 4.
+const CLOSE_FACTORS: [f64; 10] = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0];
+
 impl Axis {
     /// An axis in even steps that holds `low` and `high` and ends on ticks.
     pub fn linear(label: &str, low: f64, high: f64) -> Axis {
@@ -47,12 +50,14 @@ impl Axis {
         Axis { label: label.to_owned(), low: 0.5, high: count.max(1) as f64 + 0.5, ticks, logarithmic: false }
     }
 
-    /// An axis in even factors that ends on 1, 2 or 5 times a power of ten; `low` has to be above 0.
+    /// An axis in even factors that ends on 1, 2 or 5 times a power of ten, or on a number between them where the values
+    /// lie close together; `low` has to be above 0.
     pub fn logarithmic(label: &str, low: f64, high: f64) -> Axis {
         let (low, high) = (low.clamp(1e-300, 1e300), high.clamp(1e-300, 1e300));
+        let factors: &[f64] = if high / low < 4.0 { &CLOSE_FACTORS } else { &[1.0, 2.0, 5.0] };
         let (first, last) = (low.log10().floor() as i32, high.max(low).log10().ceil() as i32);
         let marks: Vec<f64> = (first..=last + 1)
-            .flat_map(|exponent| [1.0, 2.0, 5.0].map(|factor| round_multiple(factor, 10f64.powi(exponent))))
+            .flat_map(|exponent| factors.iter().map(move |&factor| round_multiple(factor, 10f64.powi(exponent))))
             .collect();
         let start = marks.iter().rposition(|&mark| mark <= low * 1.000_001).unwrap_or(0);
         let end = marks.iter().position(|&mark| mark >= high * 0.999_999).unwrap_or(marks.len() - 1).max(start + 1);
@@ -153,6 +158,7 @@ mod tests {
         assert_eq!(texts(&Axis::linear("", 0.11, 0.62)), ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7"]);
         assert_eq!(texts(&Axis::linear("", -1.2, 1.0)), ["-1.5", "-1", "-0.5", "0", "0.5", "1"]);
         assert_eq!(texts(&Axis::logarithmic("", 2.0, 80.0)), ["2", "5", "10", "20", "50", "100"]);
+        assert_eq!(texts(&Axis::logarithmic("", 0.65, 1.4)), ["0.6", "0.8", "1", "1.2", "1.5"]);
         let wide = Axis::logarithmic("", 0.03, 8000.0);
         assert_eq!((wide.low, wide.high), (0.02, 10_000.0));
         assert_eq!(texts(&wide), ["0.1", "1", "10", "100", "1,000", "10,000"]);

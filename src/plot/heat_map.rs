@@ -189,11 +189,11 @@ impl Figure<'_> {
     }
 }
 
-/// Dark on light and light on dark, by the luminance that WCAG 2 defines.
+/// Dark on light and light on dark, whichever contrasts more by the luminance that WCAG 2 defines.
 fn text_color(RGBColor(r, g, b): RGBColor) -> RGBColor {
     let linear = |channel: u8| (f64::from(channel) / 255.0).powf(2.2);
     let luminance = 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-    if luminance > 0.18 { INK } else { RGBColor(255, 255, 255) }
+    if luminance > 0.22 { INK } else { RGBColor(255, 255, 255) }
 }
 
 impl Picture for Figure<'_> {
@@ -220,5 +220,72 @@ impl Picture for Figure<'_> {
             area.draw_text("–  not run", &style, (Figure::left(&self.maps[0]) as i32, y + 10))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(title: &str, values: Vec<Vec<Option<f64>>>) -> HeatMap {
+        HeatMap {
+            title: title.into(),
+            x_label: "β₂".into(),
+            y_label: "rate".into(),
+            x: vec!["0.98".into(), "0.999".into()],
+            y: vec!["5e-4".into(), "1e-4".into()],
+            values,
+        }
+    }
+
+    fn drawn(maps: &[HeatMap]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("map.svg");
+        heat_maps(maps, &output).unwrap();
+        std::fs::read_to_string(output).unwrap()
+    }
+
+    /// Oracle: viridis begins with #440154 and ends with #FDE725 (van der Walt and Smith, 2015); the axis of 0 to 40
+    /// begins and ends with these values.
+    #[test]
+    fn cells_have_values_and_colours_of_one_scale() {
+        let first = map("<Admin>", vec![vec![Some(0.0), None], vec![Some(36.04), Some(8.95)]]);
+        let svg = drawn(&[first, map("GradInit", vec![vec![Some(40.0)]])]);
+        for text in
+            ["0.0", "36.0", "8.9", "40.0", "–", "–  not run", "&lt;Admin&gt;", "GradInit", "β₂", "5e-4", "0.999"]
+        {
+            assert!(svg.contains(&format!("\n{text}\n")), "{text}");
+        }
+        let cells = |color: &str| svg.lines().filter(|line| line.starts_with("<rect") && line.contains(color)).count();
+        // The bar has a hundred colours of its own; its ends may round to these two.
+        assert!((1..=2).contains(&cells("#440154")) && (1..=2).contains(&cells("#FDE725")));
+        assert_eq!(cells("#E1E1E1"), 4, "one of the first, three of the second were not measured");
+        assert!(!drawn(&[map("", vec![vec![Some(1.0); 2]; 2])]).contains("not run"));
+    }
+
+    #[test]
+    fn cells_are_as_exact_as_their_size() {
+        let text = |value: f64| drawn(&[map("", vec![vec![Some(value)]])]);
+        for (value, shown) in [(0.0512, "0.0512"), (3.14159, "3.14"), (311.07, "311.1"), (2.5e7, "2.5e7")] {
+            assert!(text(value).contains(&format!("\n{shown}\n")), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_shown_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |maps: &[HeatMap], name: &str| {
+            let output = folder.path().join(name);
+            let error = heat_maps(maps, &output).unwrap_err();
+            assert!(!output.exists());
+            error.to_string()
+        };
+        assert!(refused(&[], "map.svg").contains("map.svg: expected maps of at least one row"));
+        assert!(refused(&[HeatMap { x: vec![], ..map("", vec![]) }], "map.svg").contains("found none"));
+        let wide = HeatMap { x: vec![String::new(); 1_000_000], ..map("", vec![]) };
+        assert!(refused(&[wide], "map.png").contains("expected at most 100 million pixels"));
+        assert!(refused(&[map("", vec![])], "map.pdf").contains("has to end in .svg or .png"));
+        // Neither too few rows nor what is no number breaks anything.
+        assert!(drawn(&[map("", vec![vec![Some(f64::NAN)]])]).contains("not run"));
     }
 }

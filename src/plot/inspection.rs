@@ -54,7 +54,7 @@ const COLUMNS: [(Group, &str); 10] = [
     (Group::Query, "query projection"),
     (Group::Key, "key projection"),
     (Group::Value, "value projection"),
-    (Group::OutProjection, "output projection"),
+    (Group::OutProjection, "out-projection"),
     (Group::Ffn1, "FFN, fc1"),
     (Group::Ffn2, "FFN, fc2"),
     (Group::Embedding, "embeddings"),
@@ -191,5 +191,76 @@ impl Picture for Figure {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(group: Group, block: &str, magnitude: f64, gradient_std: f64) -> BlockStatistics {
+        BlockStatistics { group, block: block.into(), magnitude, gradient_std }
+    }
+
+    fn two() -> [Inspection; 2] {
+        let blocks = |scale: f64| {
+            vec![
+                block(Group::LayerNorm, "encoder.norm.weight", scale, 0.25),
+                block(Group::LayerNorm, "decoder.norm.weight", 2.0 * scale, 0.0),
+                block(Group::Key, "decoder.k_proj.weight", 0.5, 1e-7),
+                block(Group::Bias, "decoder.k_proj.bias", 0.0, 0.0),
+            ]
+        };
+        [("xavier, 1", 1.0), ("<after>", 0.5)]
+            .map(|(name, scale)| Inspection { name: name.into(), blocks: blocks(scale) })
+    }
+
+    fn drawn(inspections: &[Inspection]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("inspection.svg");
+        inspection(inspections, &output).unwrap();
+        std::fs::read_to_string(output).unwrap()
+    }
+
+    /// Oracle: the points above, counted by hand. The first initialisation has discs, the second squares; both have
+    /// 3 magnitudes and 2 deviations above 0, and one in the legend.
+    #[test]
+    fn every_block_of_every_initialisation_is_drawn() {
+        let svg = drawn(&two());
+        assert_eq!(svg.matches("<circle").count(), 6);
+        assert_eq!(svg.lines().filter(|line| line.starts_with("<polygon") && line.contains("#D55E00")).count(), 6);
+        for text in [
+            "xavier, 1",
+            "&lt;after&gt;",
+            "LayerNorm weights",
+            "key projection",
+            "gradient: σ(g)",
+            "the decoder begins",
+        ] {
+            assert!(svg.contains(&format!("\n{text}\n")), "{text}");
+        }
+        assert!(!svg.contains("query projection"), "no column for what is not there");
+    }
+
+    /// Oracle: the blocks above, written out by hand.
+    #[test]
+    fn csv_holds_every_block() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("inspection.csv");
+        inspection_csv(&two()[..1], &output).unwrap();
+        let expected = r#"initialisation,group,block,magnitude,gradient_std
+"xavier, 1",layer_norm,encoder.norm.weight,1.0,0.25
+"xavier, 1",layer_norm,decoder.norm.weight,2.0,0.0
+"xavier, 1",key,decoder.k_proj.weight,0.5,1e-7
+"xavier, 1",bias,decoder.k_proj.bias,0.0,0.0
+"#;
+        assert_eq!(std::fs::read_to_string(output).unwrap(), expected);
+    }
+
+    #[test]
+    fn nothing_and_zeros_are_drawn_without_failure() {
+        drawn(&[]);
+        let zeros = Inspection { name: "zeros".into(), blocks: vec![block(Group::Other, "w", 0.0, 0.0)] };
+        assert!(drawn(&[zeros]).contains("other weights"));
     }
 }

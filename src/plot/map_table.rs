@@ -165,3 +165,67 @@ fn malformed(path: &Path, error: &csv::Error) -> Error {
     };
     Error::content(format!("{}{line}", path.display()), "a line of CSV as long as the head", found, "correct the line")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(content: &str) -> Result<Vec<HeatMap>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("map.csv");
+        std::fs::write(&path, content).unwrap();
+        read_maps(&path)
+    }
+
+    /// Oracle: the table, sorted by hand.
+    #[test]
+    fn a_map_a_method_over_the_same_settings() {
+        let table = "method,learning_rate,beta2,value,runs\n\
+                     \"Admin, w_skip\",3e-4,0.999,8.9,4\n\
+                     \"Admin, w_skip\",5e-4,0.98,36.1,3\n\
+                     \"Admin, w_skip\",0.0005,0.999,,\n\
+                     GradInit,1e-3,0.99,36,4\n";
+        let maps = read(table).unwrap();
+        assert_eq!(
+            maps.iter().map(|map| map.title.as_str()).collect::<Vec<_>>(),
+            ["Admin, w_skip (mean of 3 to 4 runs)", "GradInit (mean of 4 runs)"]
+        );
+        for map in &maps {
+            assert_eq!(
+                (&map.y[..], &map.x[..]),
+                (&["1e-3", "5e-4", "3e-4"].map(String::from)[..], &["0.98", "0.99", "0.999"].map(String::from)[..])
+            );
+        }
+        let none = [None, None, None];
+        assert_eq!(maps[0].values, [none, [Some(36.1), None, None], [None, None, Some(8.9)]]);
+        assert_eq!(maps[1].values, [[None, Some(36.0), None], none, none]);
+        // Columns in another order, without runs.
+        let other = read("value,method,beta2,learning_rate\n35.5,GradInit,0.98,1e-4\n").unwrap();
+        assert_eq!((other[0].title.as_str(), &other[0].values), ("GradInit", &vec![vec![Some(35.5)]]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_by_line() {
+        let message = |content: &str| read(content).unwrap_err().to_string();
+        let head = "method,learning_rate,beta2,value\n";
+        let cases = [
+            ("method,beta2,value\na,0.9,1\n", "map.csv:1: expected the columns method,learning_rate,beta2,value"),
+            ("method,learning_rate,beta2,value,seed\n", "found method,learning_rate,beta2,value,seed"),
+            ("", "map.csv:1: expected the columns"),
+            (head, "expected at least one line below the head, found none"),
+            (
+                &format!("{head}a,1e-4,0.9,3\na,fast,0.9,3\n"),
+                "map.csv:3: expected a number as learning_rate, found \"fast\"",
+            ),
+            (&format!("{head}a,1e-4,,3\n"), "map.csv:2: expected a number as beta2, found \"\""),
+            (&format!("{head}a,1e-4,0.9,NaN\n"), "map.csv:2: expected a number as value, found \"NaN\""),
+            (&format!("{head},1e-4,0.9,3\n"), "map.csv:2: expected the name of a method"),
+            (&format!("{head}a,1e-4,0.9\n"), "map.csv:2: expected a line of CSV as long as the head, found 3 fields"),
+            (&format!("{head}a,1e-4,0.9,1\na,0.0001,0.90,2\n"), "map.csv:3: expected one line a method"),
+            ("method,learning_rate,beta2,value,runs\na,1,0.9,3,0\n", "map.csv:2: expected a number above 0 as runs"),
+        ];
+        for (content, expected) in cases {
+            assert!(message(content).contains(expected), "{}", message(content));
+        }
+    }
+}
