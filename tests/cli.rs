@@ -146,6 +146,86 @@ fn gradinit_says_whether_its_bound_mattered_and_replaces_nothing() {
     lab.nmt(&other).fails(1, &["init.safetensors: expected", "same --data, --config and --set"]);
 }
 
+/// Oracles: Xavier's multipliers of normalisation are 1, and those of GradInit's file its scales; the order is that of
+/// the paper's Figure 7.
+#[test]
+fn initialisations_are_inspected_block_by_block() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let with_model = |arguments: &[&str]| lab.nmt(&[arguments, TINY].concat());
+    with_model(&[
+        "gradinit",
+        "--data=data",
+        "--iterations=4",
+        "--tau=0.05",
+        "--gamma=1e9",
+        "--output=init.safetensors",
+    ])
+    .ok();
+    let inspect = |further: &[&str]| {
+        with_model(&[&["inspect", "--data=data", "--batches=3", "--max-tokens=200", "--csv=i.csv"], further].concat())
+    };
+    let ran = inspect(&["--init=init.safetensors", "--output=i.svg"]);
+    assert!(ran.stderr.contains("init against xavier: of 20 weights "), "{}", ran.stderr);
+    assert_eq!(ran.ok(), "i.svg\ni.csv\n");
+    assert!(std::fs::read_to_string(lab.path("i.svg")).unwrap().contains("LayerNorm weights"));
+    let csv = std::fs::read_to_string(lab.path("i.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows[0], ["initialisation", "group", "block", "magnitude", "gradient_std"]);
+    let scales = common::json(&lab.path("init.scales.json"));
+    let blocks = scales.as_object().unwrap().len();
+    assert_eq!(rows.len(), 1 + 2 * blocks);
+    let (before, after) = rows[1..].split_at(blocks);
+    let mut groups: Vec<&str> = before.iter().map(|row| row[1]).collect();
+    groups.dedup();
+    let order = ["layer_norm", "query", "key", "value", "out_projection", "ffn1", "ffn2", "embedding", "bias"];
+    assert_eq!(groups, order);
+    for (before, after) in before.iter().zip(after) {
+        let number = |row: &[&str], column: usize| row[column].parse::<f64>().unwrap();
+        assert_eq!((before[0], after[0], before[2]), ("xavier", "init", after[2]));
+        let scale = scales[before[2]].as_f64().unwrap();
+        assert!((number(after, 3) - number(before, 3) * scale).abs() < 1e-6, "{before:?} {after:?}");
+        assert!(before[1] == "bias" || number(after, 4) > 0.0, "{after:?}");
+    }
+    assert_eq!(before[0][2..4], ["encoder.layers.0.self_attn_layer_norm.weight", "1.0"]);
+
+    // A run's checkpoint, and names; the same minibatches give the same figures.
+    lab.train("run", &["--max-updates=2"]).ok();
+    let files = ["--init=init.safetensors", "--init=run/best.safetensors", "--files-only", "--quiet", "--output=i.png"];
+    assert!(inspect(&files).stderr.is_empty());
+    let again = std::fs::read_to_string(lab.path("i.csv")).unwrap();
+    assert!(again.contains("\nrun/best,layer_norm,") && !again.contains("xavier"), "{again}");
+    let of_file = |csv: &str| csv.lines().filter(|line| line.starts_with("init,")).collect::<Vec<_>>().join("\n");
+    assert_eq!(of_file(&again), of_file(&csv));
+    inspect(&[&files[..], &["--name=GradInit", "--name=trained"]].concat()).ok();
+    assert!(std::fs::read_to_string(lab.path("i.csv")).unwrap().contains("\ntrained,bias,"));
+
+    inspect(&["--init=nowhere.safetensors", "--output=j.svg"]).fails(1, &["nowhere.safetensors", "check the path"]);
+    inspect(&["--init=init.safetensors", "--output=j.svg", "--set=model.ffn_dim=32"])
+        .fails(1, &["init.safetensors: expected", "shape", "same --data, --config and --set"]);
+    inspect(&["--init=init.safetensors", "--output=j.pdf"]).fails(2, &["has to end in .svg or .png, found j.pdf"]);
+    inspect(&["--init=init.safetensors", "--name=a", "--name=b", "--output=j.svg"]).fails(2, &["1 --init, found 2"]);
+    inspect(&["--files-only", "--output=j.svg"]).fails(2, &["--init"]);
+    inspect(&["--batches=1", "--output=j.svg"]).fails(2, &["--batches"]);
+    assert!(!lab.path("j.svg").exists() && !lab.path("j.pdf").exists(), "nothing is left behind");
+}
+
+#[test]
+fn a_table_of_scores_is_drawn_as_maps() {
+    let lab = Lab::new();
+    let head = "method,learning_rate,beta2,value,runs\n";
+    std::fs::write(lab.path("m.csv"), format!("{head}Admin,5e-4,0.98,36.1,4\nGradInit,5e-4,0.98,36.0,4\n")).unwrap();
+    assert_eq!(lab.nmt(&["plot", "--map", "m.csv", "--output", "m.svg"]).ok(), "");
+    let svg = std::fs::read_to_string(lab.path("m.svg")).unwrap();
+    assert!(svg.contains("\nGradInit (mean of 4 runs)\n") && svg.contains("\n36.1\n"), "{svg}");
+    std::fs::write(lab.path("m.csv"), format!("{head}Admin,5e-4,0.98,good,4\n")).unwrap();
+    let plot = |output: &str| lab.nmt(&["plot", "--map", "m.csv", "--output", output]);
+    plot("n.svg").fails(1, &["m.csv:2: expected a number as value, found \"good\""]);
+    plot("n.pdf").fails(2, &["has to end in .svg or .png, found n.pdf"]);
+    lab.nmt(&["plot", "--map", "nowhere.csv", "--output", "n.svg"]).fails(1, &["nowhere.csv", "check the path"]);
+    lab.nmt(&["plot", "--map", "m.csv", "--run", "run", "--output", "n.svg"]).fails(2, &["--run"]);
+}
+
 #[test]
 fn a_program_that_waits_for_each_translation_gets_it() {
     use std::io::{BufRead, BufReader, Write};
@@ -198,7 +278,9 @@ fn work_on_text_does_not_load_libtorch() {
 fn help_and_wrong_use() {
     let lab = Lab::new();
     let help = lab.nmt(&["--help"]).ok();
-    for command in ["preprocess", "gradinit", "train", "translate", "score", "config", "data", "doctor", "plot"] {
+    for command in
+        ["preprocess", "gradinit", "inspect", "train", "translate", "score", "config", "data", "doctor", "plot"]
+    {
         assert!(help.contains(command), "{command}");
         assert!(lab.nmt(&[command, "--help"]).ok().contains("Usage: nmt"), "{command}");
     }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, csv, markdown};
+use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, csv, maps, markdown};
+use nmt::plot::heat_maps;
 use nmt::train::BEST;
 use nmt::{Error, Result, config::Config, files, machine, progress};
 
@@ -82,7 +83,11 @@ impl ExperimentArgs {
         let processor = found.processor.unwrap_or_else(|| "unknown processor".into());
         let facts = format!("nmt {}, {} cores, {processor}.", env!("CARGO_PKG_VERSION"), found.cores);
         files::write_whole(report, markdown(plan, &outcomes, &command, &facts).as_bytes())?;
-        files::write_whole(&report.with_extension("csv"), csv(plan, &outcomes).as_bytes())
+        files::write_whole(&report.with_extension("csv"), csv(plan, &outcomes).as_bytes())?;
+        match maps(plan, &outcomes) {
+            Some(maps) if !outcomes.is_empty() => heat_maps(&maps, &report.with_extension("svg")),
+            _ => Ok(()),
+        }
     }
 }
 

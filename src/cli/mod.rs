@@ -5,6 +5,7 @@ mod data_show;
 mod doctor;
 mod experiment;
 mod gradinit;
+mod inspect;
 mod model_options;
 mod moses;
 mod plot;
@@ -54,6 +55,8 @@ enum Command {
     Data(DataCommand),
     /// Learn the initialisation: one scale for every parameter block
     Gradinit(gradinit::GradInitArgs),
+    /// Draw weights and their gradients block by block, before and after GradInit
+    Inspect(inspect::InspectArgs),
     /// Train a Transformer on a binarised dataset
     Train(train::TrainArgs),
     /// Run a plan of many trainings, methods by seeds, and write its table
@@ -62,7 +65,7 @@ enum Command {
     Translate(translate::TranslateArgs),
     /// Score translations: BLEU, chrF, chrF++ and TER
     Score(score::ScoreArgs),
-    /// Draw learning curves, or the trajectory of GradInit
+    /// Draw learning curves, the trajectory of GradInit, or a map of scores
     Plot(plot::PlotArgs),
     /// Print the resolved configuration, every key with its meaning
     Config(config::ConfigArgs),
@@ -92,9 +95,12 @@ impl CommandLine {
             Command::Plot(arguments) => arguments.run(),
             Command::Config(arguments) => arguments.run(),
             Command::Experiment(arguments) => arguments.run(self.quiet, threads),
-            Command::Score(_) | Command::Gradinit(_) | Command::Train(_) | Command::Translate(_) | Command::Doctor => {
-                return None;
-            }
+            Command::Score(_)
+            | Command::Gradinit(_)
+            | Command::Inspect(_)
+            | Command::Train(_)
+            | Command::Translate(_)
+            | Command::Doctor => return None,
         })
     }
 
@@ -115,6 +121,7 @@ impl CommandLine {
         }
         match &self.command {
             Command::Gradinit(arguments) => arguments.run(),
+            Command::Inspect(arguments) => arguments.run(),
             Command::Train(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),
             Command::Score(arguments) => arguments.run(),

@@ -1,19 +1,22 @@
-//! `nmt plot`: learning curves of runs, and the trajectory of GradInit's scales, as pictures.
+//! `nmt plot`: learning curves of runs, the trajectory of GradInit's scales, and maps of scores, as pictures.
 
 use std::path::{Path, PathBuf};
 
-use nmt::plot::{learning_curve, learning_curve_csv, scale_trajectory};
+use nmt::plot::{Format, heat_maps, learning_curve, learning_curve_csv, read_maps, scale_trajectory};
 use nmt::{Error, progress};
 
 /// Arguments of `nmt plot`.
 #[derive(Debug, clap::Args)]
 pub struct PlotArgs {
     /// A run folder (or its log.jsonl); several are drawn over each other, named by their folders
-    #[arg(long, value_name = "RUN", num_args = 1.., required_unless_present = "gradinit")]
+    #[arg(long, value_name = "RUN", num_args = 1.., required_unless_present_any = ["gradinit", "map"])]
     run: Vec<PathBuf>,
     /// The trajectory that `nmt gradinit` wrote: loss, gradient norm and scales are drawn instead
     #[arg(long, value_name = "TRAJECTORY.jsonl", conflicts_with_all = ["run", "csv"])]
     gradinit: Option<PathBuf>,
+    /// A table with the columns method,learning_rate,beta2,value and perhaps runs: a map a method is drawn instead
+    #[arg(long, value_name = "TABLE.csv", conflicts_with_all = ["run", "csv", "gradinit"])]
+    map: Option<PathBuf>,
     /// The picture to write, as its extension says: .svg or .png
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
@@ -27,6 +30,9 @@ impl PlotArgs {
     pub fn run(&self) -> nmt::Result<()> {
         if let Some(trajectory) = &self.gradinit {
             scale_trajectory(trajectory, &self.output)?;
+        } else if let Some(table) = &self.map {
+            Format::of(&self.output)?;
+            heat_maps(&read_maps(table)?, &self.output)?;
         } else {
             let runs = named(&self.run)?;
             learning_curve(&runs, &self.output)?;

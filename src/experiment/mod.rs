@@ -1,9 +1,11 @@
 //! Experiments: many runs of one recipe, over methods, values of settings and seeds, as the tables and maps of a paper are.
 
+mod maps;
 mod outcome;
 mod plan;
 mod table;
 
+pub use maps::maps;
 pub use outcome::{Failure, Outcome};
 pub use plan::{Method, Plan, PlannedRun};
 pub use table::{csv, markdown, ranking};

@@ -4,6 +4,7 @@
 
 mod fixup;
 pub mod gradinit;
+pub mod inspect;
 pub mod metainit;
 mod scales;
 mod t_fixup;

@@ -21,6 +21,9 @@ pub struct Axis {
 /// About how many ticks an axis has.
 const TICKS: f64 = 6.0;
 
+/// What ends a logarithmic axis of less than a factor of 4.
+const CLOSE_FACTORS: [f64; 10] = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0];
+
 impl Axis {
     /// An axis in even steps that holds `low` and `high` and ends on ticks.
     pub fn linear(label: &str, low: f64, high: f64) -> Axis {
@@ -40,12 +43,21 @@ impl Axis {
         Axis { low, high: if high > low { high } else { axis.high }, ticks, ..axis }
     }
 
-    /// An axis in even factors that ends on 1, 2 or 5 times a power of ten; `low` has to be above 0.
+    /// An axis of the numbers 1 to `count`, with half a step of room on both sides.
+    pub fn counting(label: &str, count: usize) -> Axis {
+        let step = [1, 2, 5, 10, 20, 50].into_iter().find(|step| count / step <= 9).unwrap_or(count / 9 + 1);
+        let ticks = (1..=count).filter(|number| number % step == 0).map(|number| number as f64).collect();
+        Axis { label: label.to_owned(), low: 0.5, high: count.max(1) as f64 + 0.5, ticks, logarithmic: false }
+    }
+
+    /// An axis in even factors that ends on 1, 2 or 5 times a power of ten, or on a number between them where the values
+    /// lie close together; `low` has to be above 0.
     pub fn logarithmic(label: &str, low: f64, high: f64) -> Axis {
         let (low, high) = (low.clamp(1e-300, 1e300), high.clamp(1e-300, 1e300));
+        let factors: &[f64] = if high / low < 4.0 { &CLOSE_FACTORS } else { &[1.0, 2.0, 5.0] };
         let (first, last) = (low.log10().floor() as i32, high.max(low).log10().ceil() as i32);
         let marks: Vec<f64> = (first..=last + 1)
-            .flat_map(|exponent| [1.0, 2.0, 5.0].map(|factor| round_multiple(factor, 10f64.powi(exponent))))
+            .flat_map(|exponent| factors.iter().map(move |&factor| round_multiple(factor, 10f64.powi(exponent))))
             .collect();
         let start = marks.iter().rposition(|&mark| mark <= low * 1.000_001).unwrap_or(0);
         let end = marks.iter().position(|&mark| mark >= high * 0.999_999).unwrap_or(marks.len() - 1).max(start + 1);
@@ -146,6 +158,7 @@ mod tests {
         assert_eq!(texts(&Axis::linear("", 0.11, 0.62)), ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7"]);
         assert_eq!(texts(&Axis::linear("", -1.2, 1.0)), ["-1.5", "-1", "-0.5", "0", "0.5", "1"]);
         assert_eq!(texts(&Axis::logarithmic("", 2.0, 80.0)), ["2", "5", "10", "20", "50", "100"]);
+        assert_eq!(texts(&Axis::logarithmic("", 0.65, 1.4)), ["0.6", "0.8", "1", "1.2", "1.5"]);
         let wide = Axis::logarithmic("", 0.03, 8000.0);
         assert_eq!((wide.low, wide.high), (0.02, 10_000.0));
         assert_eq!(texts(&wide), ["0.1", "1", "10", "100", "1,000", "10,000"]);
@@ -153,6 +166,16 @@ mod tests {
         let updates = Axis::starting_at("", 0.0, 1430.0);
         assert_eq!((updates.low, updates.high), (0.0, 1430.0));
         assert_eq!(texts(&updates), ["0", "250", "500", "750", "1,000", "1,250"]);
+    }
+
+    #[test]
+    fn things_are_counted_in_whole_numbers() {
+        assert_eq!(texts(&Axis::counting("", 1)), ["1"]);
+        assert_eq!(texts(&Axis::counting("", 9)).len(), 9);
+        assert_eq!(texts(&Axis::counting("", 12)), ["2", "4", "6", "8", "10", "12"]);
+        assert_eq!(texts(&Axis::counting("", 30)), ["5", "10", "15", "20", "25", "30"]);
+        assert_eq!(texts(&Axis::counting("", 3000)).len(), 8);
+        assert_eq!((Axis::counting("", 0).low, Axis::counting("", 0).high), (0.5, 1.5));
     }
 
     #[test]

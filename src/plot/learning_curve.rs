@@ -33,7 +33,9 @@ pub fn learning_curve(runs: &[(String, PathBuf)], output: &Path) -> Result<()> {
 /// As [`learning_curve`].
 pub fn learning_curve_csv(runs: &[(String, PathBuf)], output: &Path) -> Result<()> {
     let runs = read(runs)?;
-    write_atomically(output, |writer| write_csv(&runs, writer).map_err(Error::io("write", output)))
+    write_atomically(output, |writer| {
+        write_csv(&runs, writer).map_err(|error| Error::io("write", output)(error.into()))
+    })
 }
 
 fn read(runs: &[(String, PathBuf)]) -> Result<Vec<Run>> {
@@ -43,32 +45,34 @@ fn read(runs: &[(String, PathBuf)]) -> Result<Vec<Run>> {
     runs.iter().map(|(name, path)| Run::read(name, path)).collect()
 }
 
-fn write_csv(runs: &[Run], writer: &mut impl Write) -> std::io::Result<()> {
-    writeln!(writer, "run,event,update,epoch,loss,nll_loss,perplexity,bleu,learning_rate,gradient_norm")?;
+fn write_csv(runs: &[Run], writer: &mut impl Write) -> csv::Result<()> {
+    let mut csv = csv::Writer::from_writer(writer);
+    csv.write_record([
+        "run",
+        "event",
+        "update",
+        "epoch",
+        "loss",
+        "nll_loss",
+        "perplexity",
+        "bleu",
+        "learning_rate",
+        "gradient_norm",
+    ])?;
     for run in runs {
-        let name = quoted(&run.name);
         for (event, points) in [("update", &run.training), ("validation", &run.validation)] {
             for point in points {
-                let epoch = point.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
-                write!(writer, "{name},{event},{},{epoch}", point.update)?;
                 let Point { loss, nll_loss, perplexity, bleu, learning_rate, gradient_norm, .. } = point;
-                for value in [loss, nll_loss, perplexity, bleu, learning_rate, gradient_norm] {
-                    write!(writer, ",{}", value.map(|value| value.to_string()).unwrap_or_default())?;
-                }
-                writeln!(writer)?;
+                let values = [loss, nll_loss, perplexity, bleu, learning_rate, gradient_norm];
+                let values = values.map(|value| value.map(|value| value.to_string()).unwrap_or_default());
+                let epoch = point.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
+                let place = [run.name.clone(), event.to_owned(), point.update.to_string(), epoch];
+                csv.write_record(place.iter().chain(&values))?;
             }
         }
     }
+    csv.flush()?;
     Ok(())
-}
-
-/// A field in quotation marks where CSV (RFC 4180) needs them.
-fn quoted(field: &str) -> String {
-    if field.contains(['"', ',', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
-    }
 }
 
 struct LearningCurve {

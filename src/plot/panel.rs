@@ -1,11 +1,11 @@
 //! The parts that every figure is made of: panels with axes, lines in them, and a legend above.
 
 use plotters::chart::{ChartBuilder, ChartContext};
-use plotters::element::{Circle, PathElement};
+use plotters::element::{Circle, EmptyElement, PathElement, Polygon};
 use plotters::prelude::{Cartesian2d, DashedLineSeries, DrawingBackend};
 use plotters::series::LineSeries;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{Color, IntoTextStyle, RGBColor, ShapeStyle, TextStyle};
+use plotters::style::{Color, FontTransform, IntoTextStyle, RGBColor, ShapeStyle, TextStyle};
 
 use super::axis::{Axis, number_text};
 use super::picture::{Area, Drawn};
@@ -31,6 +31,7 @@ const TEXT: u32 = 30;
 const TICK_TEXT: u32 = 27;
 const MARGIN: u32 = 20;
 const LEFT_LABELS: u32 = 130;
+const LEFT_TICKS: u32 = 115;
 const BOTTOM_LABELS: u32 = 90;
 const BOTTOM_TICKS: u32 = 50;
 const LEGEND_ROW: i32 = 46;
@@ -41,6 +42,32 @@ pub struct Panel<'a, B: DrawingBackend> {
     chart: ChartContext<'a, B, Cartesian2d<Axis, Axis>>,
     /// The high end of y.
     ceiling: f64,
+}
+
+/// The shape of a line's points: with it lines can be told apart without their colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marker {
+    /// A disc.
+    Circle,
+    /// A square on its side.
+    Square,
+    /// A triangle on its side.
+    Triangle,
+    /// A square on its corner.
+    Diamond,
+}
+
+impl Marker {
+    /// Its corners around (0, 0); a disc has none.
+    fn corners(self, radius: i32) -> Vec<(i32, i32)> {
+        let r = radius;
+        match self {
+            Marker::Circle => Vec::new(),
+            Marker::Square => vec![(-r, -r), (r, -r), (r, r), (-r, r)],
+            Marker::Triangle => vec![(0, -r - r / 4), (r + r / 4, r), (-r - r / 4, r)],
+            Marker::Diamond => vec![(0, -r - r / 2), (r + r / 2, 0), (0, r + r / 2), (-r - r / 2, 0)],
+        }
+    }
 }
 
 /// How a line is drawn; also what the legend shows of it.
@@ -54,6 +81,8 @@ pub struct Stroke {
     pub width: u32,
     /// Radius of the points; 0 for none.
     pub point: u32,
+    /// Their shape.
+    pub marker: Marker,
     /// Dashes instead of a whole line.
     pub dashed: bool,
 }
@@ -61,7 +90,7 @@ pub struct Stroke {
 impl Stroke {
     /// A whole line without points.
     pub fn line(color: RGBColor, width: u32) -> Stroke {
-        Stroke { color, opacity: 1.0, width, point: 0, dashed: false }
+        Stroke { color, opacity: 1.0, width, point: 0, marker: Marker::Circle, dashed: false }
     }
 
     fn shape(&self) -> ShapeStyle {
@@ -72,12 +101,21 @@ impl Stroke {
 impl<'a, B: DrawingBackend> Panel<'a, B> {
     /// Draw the axes on an area. The description of x stands below the lowest panel of a figure only.
     pub fn new(area: &'a Area<B>, x: &Axis, y: &Axis, lowest: bool) -> Drawn<B, Panel<'a, B>> {
+        Panel::with_margin(area, x, y, lowest, 4 * MARGIN)
+    }
+
+    /// The same with others beside it, close to the right edge of its area.
+    pub fn beside(area: &'a Area<B>, x: &Axis, y: &Axis, lowest: bool) -> Drawn<B, Panel<'a, B>> {
+        Panel::with_margin(area, x, y, lowest, MARGIN / 2)
+    }
+
+    fn with_margin(area: &'a Area<B>, x: &Axis, y: &Axis, lowest: bool, right: u32) -> Drawn<B, Panel<'a, B>> {
         let mut chart = ChartBuilder::on(area)
             .margin_top(MARGIN)
-            .margin_right(4 * MARGIN)
+            .margin_right(right)
             .margin_left(MARGIN)
             .margin_bottom(MARGIN / 2)
-            .y_label_area_size(LEFT_LABELS)
+            .y_label_area_size(if y.label.is_empty() { LEFT_TICKS } else { LEFT_LABELS })
             .x_label_area_size(if lowest { BOTTOM_LABELS } else { BOTTOM_TICKS })
             .build_cartesian_2d(x.clone(), y.clone())?;
         chart
@@ -109,7 +147,13 @@ impl<'a, B: DrawingBackend> Panel<'a, B> {
         let radius = if points.len() == 1 { stroke.point.max(6) } else { stroke.point };
         if radius > 0 {
             let seen = points.iter().filter(|(_, y)| *y <= self.ceiling);
-            self.chart.draw_series(seen.map(|&point| Circle::new(point, radius, stroke.shape())))?;
+            let corners = stroke.marker.corners(radius as i32);
+            if corners.is_empty() {
+                self.chart.draw_series(seen.map(|&point| Circle::new(point, radius, stroke.shape())))?;
+            } else {
+                let marker = |&point| EmptyElement::at(point) + Polygon::new(corners.clone(), stroke.shape());
+                self.chart.draw_series(seen.map(marker))?;
+            }
         }
         Ok(())
     }
@@ -163,12 +207,24 @@ pub fn legend<B: DrawingBackend>(area: &Area<B>, groups: &[Vec<LegendEntry>]) ->
     Ok(area.split_vertically(top).1)
 }
 
-fn text_style() -> TextStyle<'static> {
+/// The text of legends and titles.
+pub fn text_style() -> TextStyle<'static> {
     ("sans-serif", TEXT).into_text_style(&(1, 1)).color(&INK)
 }
 
+/// A line of text around a place of an area.
+pub fn centred_text<B: DrawingBackend>(area: &Area<B>, text: &str, place: (i32, i32)) -> Drawn<B> {
+    area.draw_text(text, &text_style().pos(Pos::new(HPos::Center, VPos::Center)), place)
+}
+
+/// The same, read from below.
+pub fn upright_text<B: DrawingBackend>(area: &Area<B>, text: &str, place: (i32, i32)) -> Drawn<B> {
+    let style = text_style().transform(FontTransform::Rotate270).pos(Pos::new(HPos::Center, VPos::Center));
+    area.draw_text(text, &style, place)
+}
+
 /// A name without its middle when it is too long for a row: names of runs differ at their ends.
-fn fitting<B: DrawingBackend>(area: &Area<B>, name: &str, style: &TextStyle, width: i32) -> Drawn<B, String> {
+pub fn fitting<B: DrawingBackend>(area: &Area<B>, name: &str, style: &TextStyle, width: i32) -> Drawn<B, String> {
     let letters: Vec<char> = name.chars().collect();
     let mut text = name.to_owned();
     let mut kept = letters.len();
@@ -190,7 +246,13 @@ fn sample<B: DrawingBackend>(area: &Area<B>, (x, y): (i32, i32), stroke: &Stroke
         }
     }
     if stroke.point > 0 {
-        area.draw(&Circle::new((x + SAMPLE / 2, y), stroke.point, shape))?;
+        let middle = (x + SAMPLE / 2, y);
+        let corners = stroke.marker.corners(stroke.point as i32);
+        if corners.is_empty() {
+            area.draw(&Circle::new(middle, stroke.point, shape))?;
+        } else {
+            area.draw(&(EmptyElement::at(middle) + Polygon::new(corners, shape)))?;
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::prelude::DrawingBackend;
 
 use super::axis::Axis;
-use super::panel::{INK, LegendEntry, PALETTE, Panel, Stroke, legend};
+use super::panel::{INK, LegendEntry, Marker, PALETTE, Panel, Stroke, legend};
 use super::picture::{Area, Drawn, Format, Picture, save};
 use super::trajectory::{Branch, Trajectory};
 use crate::error::Result;
@@ -111,13 +111,14 @@ fn axis(label: &str, values: Vec<f64>, may_be_logarithmic: bool) -> Axis {
     }
 }
 
-const LOSS: Stroke = Stroke { color: INK, opacity: 1.0, width: 4, point: 0, dashed: false };
-const LOSS_AFTER: Stroke = Stroke { color: PALETTE[0], opacity: 0.8, width: 3, point: 0, dashed: false };
+const LOSS: Stroke = Stroke { color: INK, opacity: 1.0, width: 4, point: 0, marker: Marker::Circle, dashed: false };
+const LOSS_AFTER: Stroke =
+    Stroke { color: PALETTE[0], opacity: 0.8, width: 3, point: 0, marker: Marker::Circle, dashed: false };
 const NORMS: [Stroke; 2] = [
-    Stroke { color: PALETTE[1], opacity: 0.9, width: 0, point: 6, dashed: false },
-    Stroke { color: PALETTE[0], opacity: 0.9, width: 0, point: 6, dashed: false },
+    Stroke { color: PALETTE[1], opacity: 0.9, width: 0, point: 6, marker: Marker::Circle, dashed: false },
+    Stroke { color: PALETTE[0], opacity: 0.9, width: 0, point: 6, marker: Marker::Circle, dashed: false },
 ];
-const GAMMA: Stroke = Stroke { color: INK, opacity: 1.0, width: 3, point: 0, dashed: true };
+const GAMMA: Stroke = Stroke { color: INK, opacity: 1.0, width: 3, point: 0, marker: Marker::Circle, dashed: true };
 
 impl Picture for Figure {
     fn size(&self) -> (u32, u32) {
