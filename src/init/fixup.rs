@@ -18,9 +18,10 @@ use crate::params::{BlockKind, Layout};
 /// | biases, FixUp's scalar ones too | | 0 |
 /// | FixUp's multipliers | | 1 |
 ///
-/// The paper's section on the Transformer leaves open what m is in attention. The authors' code takes query, key, value
-/// and output for four layers and scales the first three alike, and so does this. (Its layers have no bias vectors, and its
-/// attention over the encoder takes L to be 12 whatever the model is; here L is every branch of the model.)
+/// Attention is read as the authors' code for fairseq reads it: query, key, value and output are four layers, of which the
+/// first three are scaled alike. (That code has no bias vectors, and takes L to be 12 for attention over the encoder
+/// whatever the model is; here L is every branch. It has three more kinds of scalars: before the ReLU, where here the bias
+/// vector of `fc1` is, and on the outputs of encoder and decoder.)
 pub fn fixup(layout: &Layout, seed: u64) -> Tensor {
     let last = |name: &str| name.ends_with("out_proj.weight") || name.ends_with(".fc2.weight");
     let branches = count(layout, last) as f64;
