@@ -55,11 +55,13 @@ impl ExperimentArgs {
                 && (self.seeds.is_empty() || self.seeds.contains(&run.seed))
         };
         let runs = plan.runs();
-        let left: Vec<&PlannedRun> = runs
+        let mut left: Vec<&PlannedRun> = runs
             .iter()
             .filter(chosen)
             .filter(|run| !self.output.join(&run.folder).join(Outcome::FILE).exists())
             .collect();
+        // Seed by seed, so that an unfinished table compares all methods.
+        left.sort_by_key(|run| plan.seeds.iter().position(|seed| *seed == run.seed));
         if self.dry_run {
             let lines: Vec<String> =
                 left.iter().map(|run| format!("{}\n", self.output.join(&run.folder).display())).collect();

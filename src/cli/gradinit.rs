@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::init::gradinit::{Branch, Iteration, Target, gradinit};
@@ -17,6 +16,7 @@ use nmt::{Result, files};
 use serde_json::json;
 use tch::Tensor;
 
+use super::gradinit_grid::Grid;
 use super::model_options::{ConfigOptions, name_of, setting};
 use super::signals;
 
@@ -25,6 +25,8 @@ use super::signals;
 #[command(after_help = "Examples:
   nmt gradinit --data data --config configs/multi30k_gradinit_adam.toml --optimizer adam --output init.safetensors
   nmt train    --data data --config configs/multi30k_gradinit_adam.toml --init init.safetensors --no-warmup --output run
+  nmt gradinit --data data --config configs/multi30k_deep.toml --grid gradinit.gamma=0.7,inf --grid gradinit.tau=0.005,0.01 \
+    --set gradinit.gamma_unit=initial-norm --output init.safetensors
 The model is that of --config and --set: give both commands the same ones. Without them it is the full-size model of the
 paper, for which a machine without a GPU needs hours.")]
 pub struct GradInitArgs {
@@ -64,6 +66,14 @@ pub struct GradInitArgs {
     /// Tokens of the batch that S and S̃ are cut from: gradinit.max_tokens
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
+    /// Try several values of a key, such as gradinit.gamma=1000,4000,inf; repeated, every combination. Each is followed by a
+    /// short training, they are ranked by its validation loss, and the best goes to --output
+    #[arg(long, value_name = "KEY=VALUE,VALUE", requires = "config", conflicts_with = "init")]
+    grid: Vec<String>,
+    /// Updates of the short trainings of --grid
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "grid",
+        value_parser = clap::value_parser!(u64).range(1..))]
+    grid_updates: u64,
 }
 
 /// The entry of the file that names the optimiser whose first step was prepared.
@@ -76,7 +86,8 @@ enum OptimizerName {
 }
 
 impl GradInitArgs {
-    fn resolve(&self) -> Result<Config> {
+    /// What the options set, in order, over `--set`.
+    fn settings(&self) -> Result<Vec<Option<String>>> {
         let given = |name: &str| self.config.set.iter().any(|setting| setting.starts_with(name));
         let before = self.config.load(&[])?.gradinit.optimizer;
         // The paper's values for the other optimiser, where the configuration is for this one (section 4.2).
@@ -91,7 +102,7 @@ impl GradInitArgs {
                  unless --eta, --gamma or --set says otherwise"
             ));
         }
-        self.config.load(&[
+        Ok(vec![
             setting("gradinit.optimizer", name),
             setting("gradinit.eta", eta.filter(|_| !given("gradinit.eta"))),
             setting("gradinit.gamma", gamma.filter(|_| !given("gradinit.gamma"))),
@@ -121,9 +132,16 @@ impl GradInitArgs {
     }
 
     /// Run GradInit and write what it learnt.
-    pub fn run(&self) -> Result<()> {
-        let config = self.resolve()?;
+    pub fn run(&self, threads: Option<usize>) -> Result<()> {
+        let settings = self.settings()?;
+        let config = self.config.load(&settings)?;
         self.check_output()?;
+        if let (Some(recipe), false) = (&self.config.config, self.grid.is_empty()) {
+            let seed = config.training.seed;
+            let settings = self.config.set.iter().cloned().chain(settings.into_iter().flatten()).collect();
+            let Self { data, output, grid: axes, grid_updates: updates, .. } = self;
+            return Grid { recipe, settings, axes, updates: *updates, seed, data, output, threads }.run();
+        }
         self.config.note_default_model();
         let (device, seed) = (machine::device(), config.training.seed);
         let open = || ParallelDataset::open(&self.data, "train", None, None);

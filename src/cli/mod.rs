@@ -5,6 +5,7 @@ mod data_show;
 mod doctor;
 mod experiment;
 mod gradinit;
+mod gradinit_grid;
 mod inspect;
 mod model_options;
 mod moses;
@@ -120,7 +121,7 @@ impl CommandLine {
             tch::set_num_threads(threads as i32);
         }
         match &self.command {
-            Command::Gradinit(arguments) => arguments.run(),
+            Command::Gradinit(arguments) => arguments.run(self.threads.map(usize::from)),
             Command::Inspect(arguments) => arguments.run(),
             Command::Train(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),

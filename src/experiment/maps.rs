@@ -1,7 +1,7 @@
 //! The outcomes of an experiment over two settings as maps.
 
 use super::outcome::Outcome;
-use super::plan::{Method, Plan, text_of};
+use super::plan::{Method, Plan};
 use super::table::{cells, short};
 use crate::plot::HeatMap;
 use crate::score::spread;
@@ -9,9 +9,8 @@ use crate::score::spread;
 /// Of a plan with two axes: test BLEU (or, where nothing is scored, the validation loss) as a map a method, the plan's first
 /// axis upwards (its values from the top in falling order) and its second to the right. None of any other plan.
 pub fn maps(plan: &Plan, outcomes: &[Outcome]) -> Option<Vec<HeatMap>> {
-    let axes: Vec<(&String, Vec<String>)> =
-        (plan.axes.iter()).map(|(key, values)| (key, values.iter().map(text_of).collect())).collect();
-    let [(y_label, y), (x_label, x)] = <[_; 2]>::try_from(axes).ok()?;
+    let [up, right] = &plan.axes[..] else { return None };
+    let (x, y) = (right.texts(), up.texts());
     let cells = cells(plan, outcomes);
     let value = |method: &str, row: &String, column: &String| {
         let cell = cells
@@ -25,8 +24,8 @@ pub fn maps(plan: &Plan, outcomes: &[Outcome]) -> Option<Vec<HeatMap>> {
     };
     let map = |method: &Method| HeatMap {
         title: method.name.clone(),
-        x_label: short(x_label).to_string(),
-        y_label: short(y_label).to_string(),
+        x_label: short(&right.key).to_string(),
+        y_label: short(&up.key).to_string(),
         values: y.iter().rev().map(|row| x.iter().map(|column| value(&method.name, row, column)).collect()).collect(),
         x: x.clone(),
         y: y.iter().rev().cloned().collect(),

@@ -7,5 +7,5 @@ mod table;
 
 pub use maps::maps;
 pub use outcome::{Failure, Outcome};
-pub use plan::{Method, Plan, PlannedRun};
+pub use plan::{Axis, Method, Plan, PlannedRun};
 pub use table::{csv, markdown, ranking};

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -18,8 +17,9 @@ use crate::files;
 /// recipe = "recipe.toml"
 /// seeds = [1, 2]
 ///
-/// [axes]
-/// "schedule.learning_rate" = [1e-3, 2e-3]
+/// [[axis]]
+/// key = "schedule.learning_rate"
+/// values = [1e-3, 2e-3]
 ///
 /// [[method]]
 /// name = "Vanilla"
@@ -61,8 +61,8 @@ pub struct Plan {
     #[serde(default = "yes")]
     pub score: bool,
     /// Keys and the values that each of them takes in turn, every combination of them.
-    #[serde(default)]
-    pub axes: IndexMap<String, Vec<toml::Value>>,
+    #[serde(default, rename = "axis")]
+    pub axes: Vec<Axis>,
     /// The methods that are compared.
     #[serde(rename = "method")]
     pub methods: Vec<Method>,
@@ -70,6 +70,23 @@ pub struct Plan {
 
 fn yes() -> bool {
     true
+}
+
+/// A key of the configuration, and the values that it takes in turn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Axis {
+    /// Such as `schedule.learning_rate`.
+    pub key: String,
+    /// The values.
+    pub values: Vec<toml::Value>,
+}
+
+impl Axis {
+    /// The values as settings spell them.
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.values.iter().map(text_of).collect()
+    }
 }
 
 /// One row of a table, one panel of a map.
@@ -140,7 +157,7 @@ impl Plan {
             Error::usage(format!("{place}:{line}: {}", error.message()), "docs/experiments.md says what a plan holds")
         })?;
         let refuse = |message: &str| Err(Error::usage(format!("{place}: {message}"), ""));
-        if plan.methods.is_empty() || plan.seeds.is_empty() || plan.axes.values().any(Vec::is_empty) {
+        if plan.methods.is_empty() || plan.seeds.is_empty() || plan.axes.iter().any(|axis| axis.values.is_empty()) {
             return refuse("expected at least one [[method]], one seed and one value an axis, found none");
         }
         if let Some(method) = plan.methods.iter().find(|m| m.recipe.is_none() && plan.recipe.as_os_str().is_empty()) {
@@ -173,17 +190,13 @@ impl Plan {
     /// Every combination of the axes' values.
     pub fn points(&self) -> Vec<Vec<(String, String)>> {
         let mut points = vec![Vec::new()];
-        for (key, values) in &self.axes {
-            points = points
-                .iter()
-                .flat_map(|point| {
-                    values.iter().map(move |value| {
-                        let mut point = point.clone();
-                        point.push((key.clone(), text_of(value)));
-                        point
-                    })
-                })
-                .collect();
+        for axis in &self.axes {
+            let extended = |point: &Vec<(String, String)>| {
+                let values = axis.texts().into_iter();
+                let point = point.clone();
+                values.map(move |value| [point.clone(), vec![(axis.key.clone(), value)]].concat())
+            };
+            points = points.iter().flat_map(extended).collect();
         }
         points
     }
@@ -223,7 +236,7 @@ fn concerns_init(key: &str) -> bool {
 }
 
 /// How a setting spells a value.
-pub(super) fn text_of(value: &toml::Value) -> String {
+fn text_of(value: &toml::Value) -> String {
     match value {
         toml::Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -267,7 +280,7 @@ mod tests {
             (whole.replace("recipe = \"r.toml\"\n", ""), "expected a recipe for the method `a`"),
             (whole.replace("name", "names"), "p.toml:5: "),
             (format!("{whole}[[method]]\nname = \"A!\"\n"), "whose names differ"),
-            (format!("{whole}[axes]\n\"optimizer.beta2\" = []\n"), "one value an axis"),
+            (format!("{whole}[[axis]]\nkey = \"optimizer.beta2\"\nvalues = []\n"), "one value an axis"),
         ] {
             let error = Plan::parse(&text, "p.toml").unwrap_err().to_string();
             assert!(error.contains(expected), "{error} for {text}");

@@ -60,7 +60,7 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
     let _ = writeln!(text, "    {command}\n\n{facts}\n");
     let planned = plan.runs().len();
     let _ = writeln!(text, "{} of {planned} runs have ended; means ± standard errors over seeds.\n", outcomes.len());
-    let axes: String = plan.axes.keys().map(|key| format!(" {} |", short(key))).collect();
+    let axes: String = plan.axes.iter().map(|axis| format!(" {} |", short(&axis.key))).collect();
     let scored = if plan.score { " BLEU, validation | BLEU, test | test, by seed |" } else { "" };
     let _ = writeln!(text, "| method |{axes} runs | training loss | validation nll |{scored}");
     let columns = 4 + plan.axes.len() + if plan.score { 3 } else { 0 };
@@ -96,7 +96,7 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
 
 /// One line a run.
 pub fn csv(plan: &Plan, outcomes: &[Outcome]) -> String {
-    let axes: String = plan.axes.keys().map(|key| format!("{},", short(key))).collect();
+    let axes: String = plan.axes.iter().map(|axis| format!("{},", short(&axis.key))).collect();
     let mut text = format!("method,{axes}seed,updates,training_loss,validation_nll,validation_bleu,test_bleu,failed\n");
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     for outcome in outcomes {
@@ -149,8 +149,8 @@ mod tests {
 
     #[test]
     fn rows_have_means_and_failures_count_as_nothing() {
-        let text = "title = \"T\"\nrecipe = \"r\"\nseeds = [1, 2]\n[axes]\n\"schedule.learning_rate\" = [0.1, 0.2]\n\
-                    \"optimizer.beta2\" = [0.9]\n[[method]]\nname = \"A\"\n";
+        let text = "title = \"T\"\nrecipe = \"r\"\nseeds = [1, 2]\n[[axis]]\nkey = \"schedule.learning_rate\"\nvalues = [0.1, 0.2]\n\
+                    [[axis]]\nkey = \"optimizer.beta2\"\nvalues = [0.9]\n[[method]]\nname = \"A\"\n";
         let plan = Plan::parse(text, "p").unwrap();
         let outcomes = [
             outcome("A", "0.1", 1, Some(30.0), Some(3.0)),

@@ -74,7 +74,6 @@ fn variance(x: &Tensor) -> f64 {
 impl Transformer {
     /// `theta` (`[P]`, fp32) with the multipliers of skip connections (`model.w_skip`) as Admin sets them from one pass over
     /// `batch`, without dropout.
-    #[must_use]
     pub fn profile_w_skip(&self, theta: &Tensor, batch: &TranslationBatch, rule: WSkipRule) -> Tensor {
         no_grad(|| {
             let theta = theta.detach().copy();

@@ -1,0 +1,125 @@
+//! `nmt experiment` and `nmt gradinit --grid` as a user types them.
+mod common;
+
+use common::command::{Lab, TINY};
+
+/// The recipe of the tiny model.
+fn recipe(lab: &Lab) {
+    let mut arguments = vec!["config"];
+    arguments.extend(TINY.iter().filter(|option| option.starts_with("--set")));
+    arguments.extend(["--set=gradinit.iterations=4", "--set=gradinit.gamma=300", "--set=training.max_updates=12"]);
+    arguments.extend(["--set=validation.every_updates=6", "--set=training.log_every=3"]);
+    let text = lab.nmt(&arguments).ok();
+    std::fs::write(lab.path("recipe.toml"), text).unwrap();
+}
+
+#[test]
+fn an_experiment_writes_its_table_and_goes_on() {
+    let lab = Lab::new();
+    lab.preprocess();
+    recipe(&lab);
+    std::fs::write(
+        lab.path("plan.toml"),
+        r#"
+title = "Two ways"
+recipe = "recipe.toml"
+seeds = [1, 2]
+[[axis]]
+key = "schedule.learning_rate"
+values = [0.001, 0.01]
+[[axis]]
+key = "optimizer.beta2"
+values = [0.98]
+[[method]]
+name = "Vanilla"
+[[method]]
+name = "GradInit"
+gradinit = true
+[[method]]
+name = "Too fast"
+set = ["optimizer.kind=sgd", "schedule.learning_rate=1e30"]
+"#,
+    )
+    .unwrap();
+    let command = ["--threads=1", "experiment", "plan.toml", "--data", "data", "--output", "runs"];
+    let with = |further: &[&'static str]| [&command[..], further].concat();
+    let listed = lab.nmt(&with(&["--dry-run"])).ok();
+    assert_eq!(listed.lines().count(), 12);
+    assert_eq!(listed.lines().next(), Some("runs/vanilla/learning_rate=0.001/beta2=0.98/seed-1"));
+    assert!(!lab.path("runs").exists());
+
+    // The axis decides over the method's own rate, so that nothing is too fast.
+    lab.nmt(&with(&["--only", "GradInit", "--seeds", "2", "--report", "table.md"])).ok();
+    let table = std::fs::read_to_string(lab.path("table.md")).unwrap();
+    assert!(
+        table.contains("2 of 12 runs have ended") && table.contains("| Vanilla | 0.001 | 0.98 | 0 | - |"),
+        "{table}"
+    );
+    assert!(lab.path("runs/gradinit/init-seed-2.safetensors").exists());
+    let csv = std::fs::read_to_string(lab.path("table.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    assert!(csv.lines().nth(1).unwrap().starts_with("\"GradInit\",0.001,0.98,2,12,"), "{csv}");
+    assert!(lab.path("table.svg").exists());
+
+    // What has ended stays as it is; what has not is run.
+    let outcome = lab.path("runs/gradinit/learning_rate=0.001/beta2=0.98/seed-2/outcome.json");
+    let before = std::fs::metadata(&outcome).unwrap().modified().unwrap();
+    let ran = lab.nmt(&with(&["--seeds", "2", "--report", "table.md"]));
+    let notes = ran.stderr.clone();
+    ran.ok();
+    assert!(notes.contains("run 4 of 4") && notes.contains("$ nmt train --data data --config recipe.toml"), "{notes}");
+    assert_eq!(std::fs::metadata(&outcome).unwrap().modified().unwrap(), before);
+    assert!(std::fs::read_to_string(lab.path("table.md")).unwrap().contains("6 of 12 runs have ended"));
+}
+
+#[test]
+fn a_run_that_fails_is_an_outcome_and_wrong_use_is_not() {
+    let lab = Lab::new();
+    lab.preprocess();
+    recipe(&lab);
+    let plan = "title = \"T\"\nrecipe = \"recipe.toml\"\nseeds = [1]\n[[method]]\nname = \"Too fast\"\n\
+                set = [\"optimizer.kind=sgd\", \"schedule.learning_rate=1e30\"]\n";
+    std::fs::write(lab.path("plan.toml"), plan).unwrap();
+    let command = ["--quiet", "experiment", "plan.toml", "--data", "data", "--output", "runs"];
+    lab.nmt(&command).ok();
+    let table = std::fs::read_to_string(lab.path("runs/report.md")).unwrap();
+    assert!(table.contains("Runs that ended with an error") && table.contains("Too fast, seed 1"), "{table}");
+    assert!(table.contains("| 0.00 | 0.00 | 0.00 |"), "{table}");
+
+    lab.nmt(&[&command[..], &["--only", "Slow"]].concat()).fails(2, &["--only Slow", "Too fast"]);
+    std::fs::write(lab.path("plan.toml"), plan.replace("1e30", "none")).unwrap();
+    lab.nmt(&command).fails(2, &["schedule.learning_rate=none"]);
+    std::fs::write(lab.path("plan.toml"), plan.replace("recipe.toml", "other.toml")).unwrap();
+    lab.nmt(&command).fails(1, &["other.toml"]);
+    lab.nmt(&["experiment", "none.toml", "--data", "data", "--output", "runs"]).fails(1, &["none.toml"]);
+}
+
+#[test]
+fn a_grid_ranks_gradinits_settings_and_keeps_the_best() {
+    let lab = Lab::new();
+    lab.preprocess();
+    recipe(&lab);
+    let command =
+        ["--threads=1", "gradinit", "--data", "data", "--config", "recipe.toml", "--output", "best.safetensors"];
+    let with = |further: &[&'static str]| [&command[..], further].concat();
+    let grid = ["--grid", "gradinit.gamma=100,inf", "--grid", "gradinit.tau=0.01", "--grid-updates=6"];
+    let text = lab.nmt(&with(&grid)).ok();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    let (first, point) = lines[1].split_once('\t').unwrap();
+    let (second, _) = lines[2].split_once('\t').unwrap();
+    assert!(first.parse::<f64>().unwrap() <= second.parse::<f64>().unwrap(), "{text}");
+    let folder = point.replace("gradinit.gamma=", "gamma=").replace(" gradinit.tau=", "/tau=");
+    let learnt = lab.path(&format!("best.grid/gradinit/{folder}/init-seed-1.safetensors"));
+    assert_eq!(std::fs::read(learnt).unwrap(), std::fs::read(lab.path("best.safetensors")).unwrap());
+    assert!(lab.path("best.scales.json").exists() && lab.path("best.trajectory.jsonl").exists());
+
+    for (wrong, parts) in [
+        ("gamma=1,2", "gradinit.gamma"),
+        ("gradinit.gamma", "KEY=VALUE"),
+        ("gradinit.gamma=1,,2", "commas"),
+        ("gradinit.gama=1", "the nearest is `gradinit.gamma`"),
+    ] {
+        lab.nmt(&with(&["--overwrite", "--grid", wrong])).fails(2, &[parts]);
+    }
+}
