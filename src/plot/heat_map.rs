@@ -111,7 +111,8 @@ impl Figure<'_> {
     }
 
     fn map_width(map: &HeatMap) -> u32 {
-        Figure::left(map).saturating_add(Figure::cell_width(map).saturating_mul(map.x.len() as u32)).saturating_add(GAP)
+        let cells = Figure::cell_width(map).saturating_mul(map.x.len() as u32);
+        Figure::left(map).saturating_add(cells).max(width(std::slice::from_ref(&map.title))).saturating_add(GAP)
     }
 
     fn rows(&self) -> u32 {
@@ -126,11 +127,11 @@ impl Figure<'_> {
         let (left, top) = (Figure::left(map) as i32, TITLE as i32);
         let (w, h) = (Figure::cell_width(map) as i32, CELL.1 as i32);
         let (columns, rows) = (map.x.len() as i32, map.y.len() as i32);
-        let title = fitting(area, &map.title, &text_style(), left + columns * w)?;
-        let title_width = area.estimate_text_size(&title, &text_style())?.0 as i32;
-        // Above the cells, or as near as the title's length allows.
-        let middle = (left + columns * w / 2).min(left + columns * w + GAP as i32 / 2 - title_width / 2);
-        centred_text(area, &title, (middle.max(title_width / 2), top / 2))?;
+        let whole = Figure::map_width(map) as i32;
+        let title = fitting(area, &map.title, &text_style(), whole)?;
+        // Above the cells, or as near as its length allows.
+        let half = area.estimate_text_size(&title, &text_style())?.0 as i32 / 2;
+        centred_text(area, &title, ((left + columns * w / 2).min(whole - half).max(half), top / 2))?;
         upright_text(area, &map.y_label, (UPRIGHT as i32 / 2, top + rows * h / 2))?;
         let below = top + rows * h;
         centred_text(area, &map.x_label, (left + columns * w / 2, below + 90))?;
