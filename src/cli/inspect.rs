@@ -62,19 +62,20 @@ impl InspectArgs {
     /// Measure, draw, and say what was written.
     pub fn run(&self) -> Result<()> {
         Format::of(&self.output)?;
-        let config = self
-            .config
-            .load(&[setting("training.max_tokens", self.max_tokens), setting("training.seed", self.seed)])?;
+        let seed = || setting("training.seed", self.seed);
+        let config = self.config.load(&[seed()])?;
+        // The minibatches' size says nothing of the initialisation: Admin's is of the batches of training.
+        let measured = self.config.load(&[seed(), setting("training.max_tokens", self.max_tokens)])?;
         let names = self.names(&config)?;
         self.config.note_default_model();
         let device = machine::device();
-        let stopped = signals::watch()?;
         let open = || ParallelDataset::open(&self.data, "train", None, None);
         let dataset = open()?;
         let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);
         let identity = identity(dataset.folder.source_lang(), dataset.folder.target_lang(), source, target);
         let model =
             Transformer::new(&config.model, source.len() as i64, target.len() as i64, config.training.label_smoothing)?;
+        let stopped = signals::watch()?;
         let mut thetas: Vec<Tensor> = Vec::new();
         if !self.files_only {
             thetas.push(initialise(&config, &model, open, device, &stopped)?);
@@ -82,7 +83,7 @@ impl InspectArgs {
         for path in &self.init {
             thetas.push(load_weights(path, model.layout(), &identity)?);
         }
-        let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
+        let data = TranslationData::new(dataset, &measured, measured.training.max_tokens, device)?;
         // The same for all, so that they differ in nothing else.
         let minibatches = self.minibatches(&data)?;
         progress::note(format!(
@@ -90,7 +91,7 @@ impl InspectArgs {
             model.layout().blocks().len(),
             model.layout().total(),
             minibatches.len(),
-            config.training.max_tokens
+            measured.training.max_tokens
         ));
         let mut bar = Progress::new("inspect", Some((minibatches.len() * thetas.len()) as u64));
         let mut inspections = Vec::new();

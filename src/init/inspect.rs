@@ -27,8 +27,8 @@ pub enum Group {
     Ffn2,
     /// Tables of embeddings, and an output projection that is a block of its own.
     Embedding,
-    /// Multipliers of skip connections.
-    SkipScale,
+    /// Multipliers of skip connections and of residual branches.
+    ResidualScale,
     /// Other weights.
     Other,
     /// Additive vectors: no panel shows them.
@@ -50,8 +50,7 @@ impl Group {
         match block.kind {
             BlockKind::NormScale => Group::LayerNorm,
             BlockKind::Embedding => Group::Embedding,
-            BlockKind::SkipScale => Group::SkipScale,
-            BlockKind::BranchScale => Group::Other,
+            BlockKind::SkipScale | BlockKind::BranchScale => Group::ResidualScale,
             BlockKind::Bias | BlockKind::NormBias | BlockKind::BranchBias => Group::Bias,
             BlockKind::Weight => {
                 LINEAR.iter().find(|(name, _)| *name == module).map_or(Group::Other, |(_, group)| *group)
@@ -263,7 +262,7 @@ mod tests {
             assert_eq!(names(group), layers.map(|layer| format!("{layer}.{name}.weight")));
         }
         assert_eq!(names(Group::Embedding), ["encoder.embed_tokens.weight"]);
-        assert_eq!((names(Group::SkipScale).len(), names(Group::Other).len()), (7, 0));
+        assert_eq!((names(Group::ResidualScale).len(), names(Group::Other).len()), (7, 0));
         let order = [Group::LayerNorm, Group::Query, Group::Key, Group::Value, Group::OutProjection, Group::Ffn1];
         assert!(order.is_sorted() && Group::Ffn1 < Group::Ffn2 && Group::Ffn2 < Group::Embedding);
     }

@@ -111,7 +111,8 @@ impl Figure<'_> {
     }
 
     fn map_width(map: &HeatMap) -> u32 {
-        Figure::left(map).saturating_add(Figure::cell_width(map).saturating_mul(map.x.len() as u32)) + GAP
+        let cells = Figure::cell_width(map).saturating_mul(map.x.len() as u32);
+        Figure::left(map).saturating_add(cells).max(width(std::slice::from_ref(&map.title))).saturating_add(GAP)
     }
 
     fn rows(&self) -> u32 {
@@ -126,11 +127,11 @@ impl Figure<'_> {
         let (left, top) = (Figure::left(map) as i32, TITLE as i32);
         let (w, h) = (Figure::cell_width(map) as i32, CELL.1 as i32);
         let (columns, rows) = (map.x.len() as i32, map.y.len() as i32);
-        let title = fitting(area, &map.title, &text_style(), left + columns * w)?;
-        let title_width = area.estimate_text_size(&title, &text_style())?.0 as i32;
-        // Above the cells, or as near as the title's length allows.
-        let middle = (left + columns * w / 2).min(left + columns * w + GAP as i32 / 2 - title_width / 2);
-        centred_text(area, &title, (middle.max(title_width / 2), top / 2))?;
+        let whole = Figure::map_width(map) as i32;
+        let title = fitting(area, &map.title, &text_style(), whole)?;
+        // Above the cells, or as near as its length allows.
+        let half = area.estimate_text_size(&title, &text_style())?.0 as i32 / 2;
+        centred_text(area, &title, ((left + columns * w / 2).min(whole - half).max(half), top / 2))?;
         upright_text(area, &map.y_label, (UPRIGHT as i32 / 2, top + rows * h / 2))?;
         let below = top + rows * h;
         centred_text(area, &map.x_label, (left + columns * w / 2, below + 90))?;
@@ -174,9 +175,10 @@ impl Figure<'_> {
         let (low, high) = (self.scale.low, self.scale.high);
         const STEPS: i32 = 100;
         for step in 0..STEPS {
-            let from = |step: i32| top + height - height * step / STEPS;
+            let bottom = top + height - height * step / STEPS;
             let value = low + (high - low) * (f64::from(step) + 0.5) / f64::from(STEPS);
-            let ends = [(0, from(step + 1)), (BAR as i32, from(step))];
+            // To the top, where the next ones cover it: between neighbours a seam would shine through.
+            let ends = [(0, top), (BAR as i32, bottom)];
             area.draw(&Rectangle::new(ends, self.color(value).filled()))?;
         }
         let style = text_style().pos(Pos::new(HPos::Left, VPos::Center));
@@ -245,8 +247,8 @@ mod tests {
         std::fs::read_to_string(output).unwrap()
     }
 
-    /// Oracle: viridis begins with #440154 and ends with #FDE725 (van der Walt and Smith, 2015); the axis of 0 to 40
-    /// begins and ends with these values.
+    /// Oracle: viridis begins with #440154 and ends with #FDE725 (van der Walt and Smith, 2015), which plotters
+    /// has as #FEE825; the axis of 0 to 40 begins and ends with these values.
     #[test]
     fn cells_have_values_and_colours_of_one_scale() {
         let first = map("<Admin>", vec![vec![Some(0.0), None], vec![Some(36.04), Some(8.95)]]);
@@ -258,7 +260,7 @@ mod tests {
         }
         let cells = |color: &str| svg.lines().filter(|line| line.starts_with("<rect") && line.contains(color)).count();
         // The bar has a hundred colours of its own; its ends may round to these two.
-        assert!((1..=2).contains(&cells("#440154")) && (1..=2).contains(&cells("#FDE725")));
+        assert!((1..=2).contains(&cells("#440154")) && (1..=2).contains(&cells("#FEE825")));
         assert_eq!(cells("#E1E1E1"), 4, "one of the first, three of the second were not measured");
         assert!(!drawn(&[map("", vec![vec![Some(1.0); 2]; 2])]).contains("not run"));
     }
@@ -266,7 +268,7 @@ mod tests {
     #[test]
     fn cells_are_as_exact_as_their_size() {
         let text = |value: f64| drawn(&[map("", vec![vec![Some(value)]])]);
-        for (value, shown) in [(0.0512, "0.0512"), (3.14159, "3.14"), (311.07, "311.1"), (2.5e7, "2.5e7")] {
+        for (value, shown) in [(0.0512, "0.0512"), (4.24159, "4.24"), (311.07, "311.1"), (2.5e7, "2.5e7")] {
             assert!(text(value).contains(&format!("\n{shown}\n")), "{shown}");
         }
     }

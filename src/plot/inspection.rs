@@ -58,7 +58,7 @@ const COLUMNS: [(Group, &str); 10] = [
     (Group::Ffn1, "FFN, fc1"),
     (Group::Ffn2, "FFN, fc2"),
     (Group::Embedding, "embeddings"),
-    (Group::SkipScale, "w_skip"),
+    (Group::ResidualScale, "residual multipliers"),
     (Group::Other, "other weights"),
 ];
 

@@ -9,6 +9,8 @@ use crate::files::read_text;
 
 const COLUMNS: [&str; 4] = ["method", "learning_rate", "beta2", "value"];
 const RUNS: &str = "runs";
+/// More than a picture can show.
+const MOST_CELLS: usize = 10_000;
 
 /// A line of the table.
 struct Cell {
@@ -54,6 +56,14 @@ pub fn read_maps(path: &Path) -> Result<Vec<HeatMap>> {
             methods.push(cell.method.clone());
         }
         cells.push(cell);
+        if methods.len() * rates.len() * betas.len() > MOST_CELLS {
+            return Err(Error::content(
+                format!("{}:{line}", path.display()),
+                format!("at most {MOST_CELLS} cells: methods times learning rates times values of beta2"),
+                format!("{} × {} × {}", methods.len(), rates.len(), betas.len()),
+                "draw fewer of them",
+            ));
+        }
     }
     if cells.is_empty() {
         return Err(Error::content(path.display().to_string(), "at least one line below the head", "none", ""));
@@ -224,6 +234,8 @@ mod tests {
             (&format!("{head}a,1e-4,0.9,1\na,0.0001,0.90,2\n"), "map.csv:3: expected one line a method"),
             ("method,learning_rate,beta2,value,runs\na,1,0.9,3,0\n", "map.csv:2: expected a number above 0 as runs"),
         ];
+        let many: String = (0..200).map(|i| format!("a,{i},{i},1\n")).collect();
+        assert!(message(&format!("{head}{many}")).contains("map.csv:102: expected at most 10000 cells"));
         for (content, expected) in cases {
             assert!(message(content).contains(expected), "{}", message(content));
         }
