@@ -66,18 +66,63 @@ pub struct Hypothesis {
     pub positional_scores: Vec<f32>,
 }
 
-/// A hypothesis that is still growing: its ids and, after each, the sum of log-probabilities.
-#[derive(Clone, Default)]
+/// The end of a hypothesis that is still growing.
+#[derive(Clone, Copy)]
 struct Live {
-    tokens: Vec<i64>,
-    sums: Vec<f32>,
+    /// Its last token among those of its sentence; none before the first.
+    last: Option<u32>,
+    /// The sum of log-probabilities.
+    sum: f32,
+}
+
+/// A token of hypotheses of one sentence, which share what they begin with.
+struct Token {
+    before: Option<u32>,
+    id: i64,
+    /// The sum of log-probabilities up to here.
+    sum: f32,
 }
 
 struct Sentence {
     /// Where its result belongs.
     index: usize,
+    tokens: Vec<Token>,
     live: Vec<Live>,
     finished: Vec<Hypothesis>,
+}
+
+impl Sentence {
+    fn new(index: usize, beam: usize) -> Sentence {
+        Sentence { index, tokens: Vec::new(), live: vec![Live { last: None, sum: 0.0 }; beam], finished: Vec::new() }
+    }
+
+    fn last_id(&self, live: Live) -> i64 {
+        live.last.map_or(EOS, |last| self.tokens[last as usize].id)
+    }
+
+    /// `live` with one token more.
+    fn grow(&mut self, live: Live, id: i64, sum: f32) -> Live {
+        self.tokens.push(Token { before: live.last, id, sum });
+        Live { last: Some(self.tokens.len() as u32 - 1), sum }
+    }
+
+    /// A hypothesis that has ended.
+    fn finish(&mut self, live: Live, length_penalty: f64) {
+        let (mut tokens, mut sums) = (Vec::new(), Vec::new());
+        let mut next = live.last;
+        while let Some(at) = next {
+            let token = &self.tokens[at as usize];
+            tokens.push(token.id);
+            sums.push(token.sum);
+            next = token.before;
+        }
+        tokens.reverse();
+        sums.reverse();
+        let score = f64::from(live.sum) / (tokens.len() as f64).powf(length_penalty);
+        let before = std::iter::once(0.0).chain(sums.iter().copied());
+        let positional_scores = sums.iter().zip(before).map(|(after, before)| after - before).collect();
+        self.finished.push(Hypothesis { tokens, score, positional_scores });
+    }
 }
 
 /// Translate a batch of `sentences` whose longest has `width` ids, `</s>` included, which `decoder` has encoded. The
@@ -102,18 +147,14 @@ pub fn beam_search(
     let longest = (config.max_length_a * width as f64 + config.max_length_b) as i64;
     let longest = longest.clamp(1, model.config().max_positions - 1) as usize;
 
-    let mut active: Vec<Sentence> = (0..sentences)
-        .map(|index| Sentence { index, live: vec![Live::default(); beam], finished: Vec::new() })
-        .collect();
+    let mut active: Vec<Sentence> = (0..sentences).map(|index| Sentence::new(index, beam)).collect();
     let mut results = vec![Vec::new(); sentences];
 
     for step in 0..=longest {
         let rows = active.len() * beam;
-        let last: Vec<i64> =
-            active.iter().flat_map(|s| s.live.iter().map(|live| live.tokens.last().copied().unwrap_or(EOS))).collect();
+        let last: Vec<i64> = active.iter().flat_map(|s| s.live.iter().map(|&live| s.last_id(live))).collect();
         let logits = decoder.step(&last, beam); // [rows, V]
-        let sums: Vec<f32> =
-            active.iter().flat_map(|s| s.live.iter().map(|live| live.sums.last().copied().unwrap_or(0.0))).collect();
+        let sums: Vec<f32> = active.iter().flat_map(|s| s.live.iter().map(|live| live.sum)).collect();
         let search = Continuations {
             sums: &sums,
             beam,
@@ -133,20 +174,14 @@ pub fn beam_search(
             for c in 0..candidates as usize {
                 let at = number * candidates as usize + c;
                 let (value, from, token) = (values[at], indices[at] / symbols, indices[at] % symbols);
-                let parent = &sentence.live[from as usize];
-                let grow = |parent: &Live| {
-                    let mut grown = parent.clone();
-                    grown.tokens.push(token);
-                    grown.sums.push(value);
-                    grown
-                };
+                let parent = sentence.live[from as usize];
                 if token == EOS && value > f32::NEG_INFINITY {
                     if c < beam && sentence.finished.len() < beam {
-                        let hypothesis = finish(grow(parent), config.length_penalty);
-                        sentence.finished.push(hypothesis);
+                        let ended = sentence.grow(parent, token, value);
+                        sentence.finish(ended, config.length_penalty);
                     }
                 } else if live.len() < beam {
-                    live.push(grow(parent));
+                    live.push(sentence.grow(parent, token, value));
                     origins.push((number * beam) as i64 + from);
                 }
             }
@@ -165,12 +200,8 @@ pub fn beam_search(
                 continue;
             }
             // Fewer candidates than beams (a tiny vocabulary): repeat one that can never win.
-            while let (true, Some(first)) = (live.len() < beam, live.first().cloned()) {
-                let mut dead = first;
-                if let Some(sum) = dead.sums.last_mut() {
-                    *sum = f32::NEG_INFINITY;
-                }
-                live.push(dead);
+            while let (true, Some(&first)) = (live.len() < beam, live.first()) {
+                live.push(Live { sum: f32::NEG_INFINITY, ..first });
                 origins.push(origins[0]);
             }
             sentence.live = live;
@@ -189,12 +220,4 @@ pub fn beam_search(
         }
     }
     Ok(results)
-}
-
-fn finish(live: Live, length_penalty: f64) -> Hypothesis {
-    let sum = live.sums.last().copied().unwrap_or(0.0) as f64;
-    let score = sum / (live.tokens.len() as f64).powf(length_penalty);
-    let before = std::iter::once(0.0).chain(live.sums.iter().copied());
-    let positional_scores = live.sums.iter().zip(before).map(|(after, before)| after - before).collect();
-    Hypothesis { tokens: live.tokens, score, positional_scores }
 }

@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use super::element::{Element, by_kind, elements};
 use super::threads::{Disjoint, parallel, part_of};
-use super::vector::{LANES, exp, lane_sum, largest, vectorised};
+use super::vector::{LANES, exp, vectorised};
 
 /// What a search looks for in the rows of logits.
 #[derive(Clone, Copy)]
@@ -81,8 +81,6 @@ vectorised! {
         here: Range<usize>, symbols: usize, logits: &[E], search: &Continuations, values: &mut [f32],
         indices: &mut [i64],
     ) {
-        let mut line = vec![0f32; symbols];
-        let mut masses = vec![0f32; symbols];
         let found = values.chunks_exact_mut(search.wanted).zip(indices.chunks_exact_mut(search.wanted));
         for (sentence, (values, indices)) in here.zip(found) {
             let mut best = Best { values, indices };
@@ -92,45 +90,50 @@ vectorised! {
                     continue;
                 }
                 let start = (sentence * search.beam + row) * symbols;
-                for (value, logit) in line.iter_mut().zip(&logits[start..start + symbols]) {
-                    *value = logit.to_f32();
+                let line = &logits[start..start + symbols];
+                let (chunks, rest) = line.as_chunks::<LANES>();
+                let mut tops = [f32::NEG_INFINITY; LANES];
+                for chunk in chunks {
+                    for (top, logit) in tops.iter_mut().zip(chunk) {
+                        let value = logit.to_f32();
+                        *top = if value > *top { value } else { *top };
+                    }
                 }
-                let top = largest(&line);
-                for (mass, value) in masses.iter_mut().zip(&line) {
-                    *mass = exp(*value - top);
+                let others = rest.iter().map(|logit| logit.to_f32());
+                let top = tops.into_iter().chain(others).fold(f32::NEG_INFINITY, |a, b| if b > a { b } else { a });
+                let mut masses = [0f32; LANES];
+                for chunk in chunks {
+                    for (mass, logit) in masses.iter_mut().zip(chunk) {
+                        *mass += exp(logit.to_f32() - top);
+                    }
                 }
-                let log_mass = lane_sum(symbols, |i| masses[i]).ln();
-                let score = |logit: f32| ((logit - top) - log_mass) + sum;
+                let rest_mass = rest.iter().fold(0.0, |mass, logit| mass + exp(logit.to_f32() - top));
+                let log_mass = (masses.iter().sum::<f32>() + rest_mass).ln();
+                let score = |logit: E| ((logit.to_f32() - top) - log_mass) + sum;
                 let offset = (row * symbols) as i64;
                 if let Some(forced) = search.forced {
                     best.insert(score(line[forced]), offset + forced as i64);
                     continue;
                 }
-                for &symbol in search.forbidden {
-                    line[symbol] = f32::NEG_INFINITY;
-                }
-                for value in line.iter_mut() {
-                    *value = score(*value);
-                }
-                let (chunks, rest) = line.as_chunks::<LANES>();
-                for (number, chunk) in chunks.iter().enumerate() {
-                    let mut any = false;
-                    for value in chunk {
-                        any |= *value > best.bound();
-                    }
-                    if any {
-                        for (lane, &value) in chunk.iter().enumerate() {
-                            if value > best.bound() {
-                                best.insert(value, offset + (number * LANES + lane) as i64);
-                            }
+                let take = |best: &mut Best, from: usize, logits: &[E]| {
+                    for (lane, &logit) in logits.iter().enumerate() {
+                        let (symbol, value) = (from + lane, score(logit));
+                        if value > best.bound() && !search.forbidden.contains(&symbol) {
+                            best.insert(value, offset + symbol as i64);
                         }
                     }
-                }
-                for (lane, &value) in rest.iter().enumerate() {
-                    if value > best.bound() {
-                        best.insert(value, offset + (chunks.len() * LANES + lane) as i64);
+                };
+                for (number, chunk) in chunks.iter().enumerate() {
+                    let bound = best.bound();
+                    let mut any = false;
+                    for &logit in chunk {
+                        any |= score(logit) > bound;
+                    }
+                    if any {
+                        take(&mut best, number * LANES, chunk);
                     }
                 }
+                take(&mut best, chunks.len() * LANES, rest);
             }
         }
     }

@@ -6,6 +6,7 @@ use tch::{Kind, Tensor};
 
 use super::element::{Bf16, Element, elements, elements_mut, empty};
 use super::threads::{Disjoint, parallel, part_of};
+use super::vector::vectorised;
 
 /// Columns (rows of the weights) of a block.
 const BLOCK: usize = 64;
@@ -79,20 +80,26 @@ fn linear<Out: Element>(x: &Tensor, weights: &PackedWeights, bias: Option<&Tenso
                     let start = (row + i) * n;
                     // SAFETY: every part has columns of its own.
                     let out = unsafe { shared.range(start + columns.start..start + columns.end) };
-                    match bias {
-                        Some(bias) => {
-                            for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[columns.clone()]) {
-                                *out = Out::from_f32(sum + bias.to_f32());
-                            }
-                        }
-                        None => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = Out::from_f32(*sum)),
-                    }
+                    store::<Out>(sums, bias.map(|bias| &bias[columns.clone()]), out);
                 }
                 row += tall;
             }
         }
     });
     out
+}
+
+vectorised! {
+    fn store<E>(sums: &[f32; BLOCK], bias: Option<&[Bf16]>, out: &mut [E]) {
+        match bias {
+            Some(bias) => {
+                for ((out, sum), bias) in out.iter_mut().zip(sums).zip(bias) {
+                    *out = E::from_f32(sum + bias.to_f32());
+                }
+            }
+            None => out.iter_mut().zip(sums).for_each(|(out, sum)| *out = E::from_f32(*sum)),
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -39,6 +39,17 @@ pub fn level() -> Level {
     })
 }
 
+/// Ask for memory that is read soon.
+#[inline(always)]
+pub fn prefetch<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in 0..std::mem::size_of_val(values).div_ceil(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the address lies in the slice, and asking for memory reads none.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().cast::<i8>().add(64 * line)) };
+    }
+}
+
 /// Define a function that is compiled for every [`Level`] and calls the best one. Its helpers have to be
 /// `#[inline(always)]` to be compiled along.
 macro_rules! vectorised {

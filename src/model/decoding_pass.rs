@@ -30,8 +30,10 @@ pub(super) struct PackedDecoder<'a> {
     source: Sentences,
     /// What a layer's self-attention projected at every step, `[rows, 3d]`.
     steps: Vec<Vec<Tensor>>,
-    /// For every row its row at each step so far.
-    pasts: Vec<Vec<u32>>,
+    /// For every row of the step to come, the row of the last step that it goes on from; empty: the same.
+    origins: Vec<i64>,
+    /// For every row of the last step, one after the other, its row at each step so far.
+    pasts: Vec<u32>,
 }
 
 impl<'a> PackedDecoder<'a> {
@@ -46,6 +48,7 @@ impl<'a> PackedDecoder<'a> {
             memory,
             source,
             steps: model.decoder.iter().map(|_| Vec::new()).collect(),
+            origins: Vec::new(),
             pasts: Vec::new(),
         }
     }
@@ -55,12 +58,18 @@ impl StepDecoder for PackedDecoder<'_> {
     fn step(&mut self, ids: &[i64], beam: usize) -> Tensor {
         let (forward, model) = (&self.forward, self.forward.model);
         let heads = model.config.attention_heads as usize;
-        self.pasts.resize(ids.len(), Vec::new());
-        let step = self.pasts.first().map_or(0, Vec::len) as i64;
-        self.pasts.iter_mut().enumerate().for_each(|(row, past)| past.push(row as u32));
+        let step = self.steps.first().map_or(0, Vec::len);
+        let mut pasts = Vec::with_capacity(ids.len() * (step + 1));
+        for row in 0..ids.len() {
+            let origin = self.origins.get(row).map_or(row, |&origin| origin as usize);
+            pasts.extend_from_slice(&self.pasts[origin * step..][..step]);
+            pasts.push(row as u32);
+        }
+        self.pasts = pasts;
+        self.origins.clear();
         let queries: Vec<_> =
             (0..self.source.rows.len()).map(|sentence| sentence * beam..(sentence + 1) * beam).collect();
-        let positions = vec![PAD + 1 + step; ids.len()];
+        let positions = vec![PAD + 1 + step as i64; ids.len()];
         let mut x = forward.embed(model.target_embedding, ids, &positions).0; // [rows, d]
         for ((layer, steps), memory) in model.decoder.iter().zip(&mut self.steps).zip(&self.memory) {
             x = forward
@@ -83,7 +92,7 @@ impl StepDecoder for PackedDecoder<'_> {
     }
 
     fn reorder(&mut self, rows: &[i64], sentences: Option<&[i64]>) {
-        self.pasts = rows.iter().map(|&row| self.pasts[row as usize].clone()).collect();
+        self.origins = rows.to_vec();
         if let Some(sentences) = sentences {
             self.source.rows = sentences.iter().map(|&sentence| self.source.rows[sentence as usize].clone()).collect();
         }
