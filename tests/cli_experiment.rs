@@ -123,3 +123,16 @@ fn a_grid_ranks_gradinits_settings_and_keeps_the_best() {
         lab.nmt(&with(&["--overwrite", "--grid", wrong])).fails(2, &[parts]);
     }
 }
+
+#[test]
+fn every_plan_is_one() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/experiments");
+    let mut plans = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let plan = nmt::experiment::Plan::load(&path).unwrap();
+        assert!(plan.runs().len() >= 27, "{}", path.display());
+        plans += 1;
+    }
+    assert_eq!(plans, 4);
+}

@@ -12,7 +12,7 @@ use super::runner::{Ran, nmt};
 /// Arguments of `nmt experiment`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  nmt experiment configs/multi30k_table2.toml --data data --output runs/table2 --report results/table2.md
+  nmt experiment configs/experiments/multi30k_table2.toml --data data --output runs/table2 --report results/table2.md
 Every run is the commands that a user types: `nmt gradinit` where the method has it, `nmt train --resume`, `nmt score`. What
 has ended is not run again: the same command goes on after an interruption. docs/experiments.md says what a plan holds.")]
 pub struct ExperimentArgs {
