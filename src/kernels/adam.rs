@@ -1,4 +1,4 @@
-//! Adam in one pass over memory.
+//! Adam and RAdam in one pass over memory.
 
 use tch::Tensor;
 
@@ -17,11 +17,16 @@ pub struct AdamStep {
     pub epsilon: f32,
     /// θ is multiplied by this first: decoupled weight decay.
     pub keep: f32,
-    /// The learning rate with both bias corrections.
+    /// This times θ is added to the gradient: coupled weight decay.
+    pub coupled_decay: f32,
+    /// The learning rate with the bias corrections.
     pub size: f32,
+    /// Divide by the root of the second moment; RAdam's first steps do not.
+    pub divide: bool,
 }
 
-/// `m ← β₁m + (1-β₁)g`, `v ← β₂v + (1-β₂)g²`, `θ ← keep·θ - size·m/(√v + ε)`; all `[P]`, fp32.
+/// `g ← g + coupled_decay·θ`, `m ← β₁m + (1-β₁)g`, `v ← β₂v + (1-β₂)g²`, `θ ← keep·θ - size·m/(√v + ε)`, or without
+/// the division; all `[P]`, fp32.
 pub fn adam(step: AdamStep, theta: &mut Tensor, gradient: &Tensor, m: &mut Tensor, v: &mut Tensor) {
     let gradient = elements::<f32>(gradient);
     let n = gradient.len();
@@ -40,10 +45,11 @@ pub fn adam(step: AdamStep, theta: &mut Tensor, gradient: &Tensor, m: &mut Tenso
 vectorised! {
     fn update<E>(step: AdamStep, theta: &mut [f32], gradient: &[E], m: &mut [f32], v: &mut [f32]) {
         for (((theta, gradient), m), v) in theta.iter_mut().zip(gradient).zip(m).zip(v) {
-            let g = gradient.to_f32();
+            let g = step.coupled_decay.mul_add(*theta, gradient.to_f32());
             *m = (1.0 - step.beta1).mul_add(g - *m, *m);
             *v = step.beta2.mul_add(*v, (1.0 - step.beta2) * g * g);
-            *theta = step.keep.mul_add(*theta, -step.size * *m / (v.sqrt() + step.epsilon));
+            let below = if step.divide { v.sqrt() + step.epsilon } else { 1.0 };
+            *theta = step.keep.mul_add(*theta, -step.size * *m / below);
         }
     }
 }

@@ -42,7 +42,9 @@ impl Optimizer for Adam {
                 beta2: self.beta2 as f32,
                 epsilon: self.epsilon as f32,
                 keep: (1.0 - self.weight_decay * learning_rate) as f32,
+                coupled_decay: 0.0,
                 size: size as f32,
+                divide: true,
             };
             return adam(step, theta, gradient, &mut self.m, &mut self.v);
         }

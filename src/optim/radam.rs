@@ -1,8 +1,9 @@
 //! Rectified Adam (Liu et al., 2020) as `torch.optim.RAdam` computes it, with coupled weight decay.
 
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use super::{Optimizer, OptimizerConfig};
+use crate::kernels::{AdamStep, adam};
 
 /// Rectified Adam.
 pub struct RAdam {
@@ -34,23 +35,34 @@ impl Optimizer for RAdam {
     fn step(&mut self, theta: &mut Tensor, gradient: &Tensor, learning_rate: f64) {
         self.updates += 1;
         let s = self.updates as f64;
+        let decay = self.beta2.powf(s);
+        let longest = 2.0 / (1.0 - self.beta2) - 1.0;
+        let length = longest - 2.0 * s * decay / (1.0 - decay);
+        let corrected = learning_rate / (1.0 - self.beta1.powf(s));
+        let rectification = (length > 5.0).then(|| {
+            let ratio = (length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length);
+            (ratio * (1.0 - decay)).sqrt()
+        });
+        if theta.device() == Device::Cpu {
+            let step = AdamStep {
+                beta1: self.beta1 as f32,
+                beta2: self.beta2 as f32,
+                epsilon: self.epsilon as f32,
+                keep: 1.0,
+                coupled_decay: self.weight_decay as f32,
+                size: (corrected * rectification.unwrap_or(1.0)) as f32,
+                divide: rectification.is_some(),
+            };
+            return adam(step, theta, gradient, &mut self.m, &mut self.v);
+        }
         no_grad(|| {
             let gradient = gradient + &*theta * self.weight_decay;
             let _ = self.m.lerp_(&gradient, 1.0 - self.beta1);
             self.v *= self.beta2;
             self.v += gradient.square() * (1.0 - self.beta2);
-            let corrected = &self.m * (1.0 / (1.0 - self.beta1.powf(s)));
-            let decay = self.beta2.powf(s);
-            let longest = 2.0 / (1.0 - self.beta2) - 1.0;
-            let length = longest - 2.0 * s * decay / (1.0 - decay);
-            let step = if length > 5.0 {
-                let rectification =
-                    ((length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length)).sqrt();
-                corrected * (rectification * (1.0 - decay).sqrt()) / (self.v.sqrt() + self.epsilon)
-            } else {
-                corrected
-            };
-            let _ = theta.g_sub_(&(step * learning_rate));
+            let step = &self.m * (corrected * rectification.unwrap_or(1.0));
+            let step = if rectification.is_some() { step / (self.v.sqrt() + self.epsilon) } else { step };
+            let _ = theta.g_sub_(&step);
         });
     }
 
