@@ -74,15 +74,8 @@ fn optimiser(criterion: &mut Criterion) {
     let n = 10_000_000;
     let [mut theta, gradient, mut m] = [0; 3].map(|_| random(&[n], Kind::Float));
     let mut v = gradient.square();
-    let step = AdamStep {
-        beta1: 0.9,
-        beta2: 0.98,
-        epsilon: 1e-8,
-        keep: 1.0,
-        coupled_decay: 0.0,
-        size: 1e-6,
-        divide: true,
-    };
+    let step =
+        AdamStep { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, keep: 1.0, coupled_decay: 0.0, size: 1e-6, divide: true };
     let mut group = criterion.benchmark_group("Adam");
     group.throughput(Throughput::Elements(n as u64));
     group.bench_function("10 million parameters", |bencher| {
