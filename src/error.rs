@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// A loss or a gradient stopped being a number.
     #[error(
-        "{what} at update {update}: first bad block: {block}; sentences of the batch: {sentences}{}",
+        "not finite: {what} at update {update}: first bad block: {block}; sentences of the batch: {sentences}{}",
         next_step(next)
     )]
     NonFinite {
@@ -93,6 +93,9 @@ impl Error {
     pub fn usage(message: impl Into<String>, next: impl Into<String>) -> Error {
         Error::Usage { message: message.into(), next: next.into() }
     }
+
+    /// What the message of [`Error::NonFinite`] begins with, for a program that reads it.
+    pub const NOT_FINITE: &'static str = "not finite: ";
 
     /// The exit code of the command line: 2 for wrong use, 128 + signal for an interrupt, 1 for every other failure.
     pub fn exit_code(&self) -> i32 {

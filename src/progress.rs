@@ -21,8 +21,19 @@ pub fn quiet() -> bool {
 /// Print one line on standard error unless `--quiet` was given.
 pub fn note(line: impl AsRef<str>) {
     if !quiet() {
-        eprintln!("{}", line.as_ref());
+        print(line.as_ref());
     }
+}
+
+/// Print one line on standard error, of a command that knows itself whether it is to be quiet.
+pub fn line(line: &str) {
+    print(line);
+}
+
+/// One line on standard error. That nobody reads it any more is no reason to stop.
+fn print(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// The progress of one task. Dropping it clears the bar.
@@ -83,7 +94,7 @@ impl Progress {
                     let each = since.elapsed().as_secs_f64() / (position - from) as f64;
                     format!(", {:.0} s left", each * total.saturating_sub(position) as f64)
                 });
-                eprintln!("{} {position}{total} {} ({seconds} s{left})", self.title, message());
+                print(&format!("{} {position}{total} {} ({seconds} s{left})", self.title, message()));
             }
             Kind::Lines(_) | Kind::Silent => {}
         }
@@ -97,8 +108,8 @@ impl Progress {
     /// A line above the bar, or a plain line.
     pub fn line(&self, line: &str) {
         match &self.kind {
-            Kind::Bar(bar) => bar.suspend(|| eprintln!("{line}")),
-            Kind::Lines(_) => eprintln!("{line}"),
+            Kind::Bar(bar) => bar.suspend(|| print(line)),
+            Kind::Lines(_) => print(line),
             Kind::Silent => {}
         }
     }

@@ -58,7 +58,7 @@ set = ["optimizer.kind=sgd", "schedule.learning_rate=1e30"]
     assert!(lab.path("runs/gradinit/init-seed-2.safetensors").exists());
     let csv = std::fs::read_to_string(lab.path("table.csv")).unwrap();
     assert_eq!(csv.lines().count(), 3, "{csv}");
-    assert!(csv.lines().nth(1).unwrap().starts_with("\"GradInit\",0.001,0.98,2,12,"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().starts_with("GradInit,0.001,0.98,2,12,"), "{csv}");
     assert!(lab.path("table.svg").exists());
 
     // What has ended stays as it is; what has not is run.
@@ -87,6 +87,14 @@ fn a_run_that_fails_is_an_outcome_and_wrong_use_is_not() {
     assert!(table.contains("| 0.00 | 0.00 | 0.00 |"), "{table}");
 
     lab.nmt(&[&command[..], &["--only", "Slow"]].concat()).fails(2, &["--only Slow", "Too fast"]);
+    lab.nmt(&[&command[..], &["--seeds", "7"]].concat()).fails(2, &["--seeds 7", "[1]"]);
+    lab.nmt(&[&command[..], &["--report", "t.csv"]].concat()).fails(2, &["--report", ".md", "t.csv"]);
+    // What is no outcome of training ends the experiment, and leaves nothing behind that would count as one.
+    lab.nmt(&["experiment", "plan.toml", "--data", "nowhere", "--output", "other"]).fails(1, &["nowhere"]);
+    assert!(!lab.path("other/too-fast").exists());
+    // Nor is a run of other settings mixed in.
+    std::fs::write(lab.path("plan.toml"), plan.replace("1e30", "1e29")).unwrap();
+    lab.nmt(&command).fails(2, &["runs/too-fast/seed-1", "another configuration"]);
     std::fs::write(lab.path("plan.toml"), plan.replace("1e30", "none")).unwrap();
     lab.nmt(&command).fails(2, &["schedule.learning_rate=none"]);
     std::fs::write(lab.path("plan.toml"), plan.replace("recipe.toml", "other.toml")).unwrap();
@@ -114,7 +122,12 @@ fn a_grid_ranks_gradinits_settings_and_keeps_the_best() {
     assert_eq!(std::fs::read(learnt).unwrap(), std::fs::read(lab.path("best.safetensors")).unwrap());
     assert!(lab.path("best.scales.json").exists() && lab.path("best.trajectory.jsonl").exists());
 
+    // Half as many updates are another grid.
+    let longer = ["--grid", "gradinit.gamma=100,inf", "--grid", "gradinit.tau=0.01", "--grid-updates=3", "--overwrite"];
+    lab.nmt(&with(&longer)).fails(2, &["6 updates for 3"]);
+
     for (wrong, parts) in [
+        ("gradinit.tau=0.01,abc", "gradinit.tau=abc"),
         ("gamma=1,2", "gradinit.gamma"),
         ("gradinit.gamma", "KEY=VALUE"),
         ("gradinit.gamma=1,,2", "commas"),
@@ -122,6 +135,52 @@ fn a_grid_ranks_gradinits_settings_and_keeps_the_best() {
     ] {
         lab.nmt(&with(&["--overwrite", "--grid", wrong])).fails(2, &[parts]);
     }
+}
+
+/// Admin and MetaInit look at data before the first update.
+#[test]
+fn initialisations_that_look_at_data_train() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let short = ["--max-updates=3", "--set=validation.bleu=false"];
+    for (run, settings) in [
+        ("admin", ["--set=init.method=admin", "--set=model.w_skip=true"]),
+        ("metainit", ["--set=init.method=metainit", "--set=metainit.iterations=3"]),
+    ] {
+        let ran = lab.train(run, &[&short[..], &settings].concat());
+        let notes = ran.stderr.clone();
+        ran.ok();
+        assert_eq!(notes.contains("MetaInit: gradient quotient"), run == "metainit", "{notes}");
+    }
+    lab.train("refused", &["--set=init.method=admin"]).fails(2, &["admin", "model.w_skip=true"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_reaches_the_run_and_the_same_command_goes_on() {
+    let lab = Lab::new();
+    lab.preprocess();
+    recipe(&lab);
+    let plan = "title = \"T\"\nrecipe = \"recipe.toml\"\nseeds = [1]\nscore = false\nset = [\"training.max_updates=100000\"]\n\
+                [[method]]\nname = \"Long\"\n";
+    std::fs::write(lab.path("plan.toml"), plan).unwrap();
+    let command = ["--threads=1", "experiment", "plan.toml", "--data", "data", "--output", "runs"];
+    let child = lab.command(&command).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let log = lab.path("runs/long/seed-1/log.jsonl");
+    let begun = || std::fs::read_to_string(&log).is_ok_and(|log| log.contains("validation"));
+    for _ in 0..600 {
+        if begun() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(begun(), "no validation within half a minute");
+    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(143), "{message}");
+    assert!(message.contains("saved runs/long/seed-1/last.safetensors at update"), "{message}");
+    assert!(!lab.path("runs/long/seed-1/outcome.json").exists());
 }
 
 #[test]

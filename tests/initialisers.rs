@@ -165,3 +165,26 @@ fn a_preset_is_under_the_keys_that_are_given() {
     let error = Config::parse("", "", &["gradinit.preset=papers".into()]).unwrap_err().to_string();
     assert!(error.contains("gradinit.preset=papers") && error.contains("published-code"), "{error}");
 }
+
+#[test]
+fn what_is_not_finite_is_named_instead_of_clamped() {
+    let task = Bowl::new([0.5, 2.0, 1.0]);
+    let theta = Tensor::from_slice(&[3f32, -1.0, 2.0]);
+    // The loss on S is finite; on S̃ it is infinite.
+    let config = GradInitConfig { iterations: 1, gamma: f64::INFINITY, ..Default::default() };
+    let error = gradinit(&task, &theta, &config, |_| Ok((1.0, f64::INFINITY)), |_| Ok(())).unwrap_err();
+    assert!(error.to_string().starts_with("not finite: GradInit: loss after the step"), "{error}");
+    for (setting, expected) in [
+        ("gradinit.beta1=1.0", "gradinit.beta1 has to be at least 0 and below 1"),
+        ("metainit.beta2=1.0", "metainit.beta2 has to be"),
+        ("gradinit.min_scale=-1.0", "gradinit.min_scale"),
+        ("gradinit.tau=inf", "gradinit.tau"),
+        ("gradinit.overlap=1.5", "gradinit.overlap"),
+    ] {
+        let error = nmt::config::Config::parse("", "", &[setting.into()]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // A preset is found however its setting is spelt.
+    let config = nmt::config::Config::parse("", "", &["gradinit.preset = \"published-code\"".into()]).unwrap();
+    assert!(config.gradinit.untied_look_ahead);
+}

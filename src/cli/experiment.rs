@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use nmt::config::{Compute, Config};
+use nmt::data::DataFolder;
 use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, csv, maps, markdown};
 use nmt::plot::heat_maps;
-use nmt::train::BEST;
-use nmt::{Error, Result, config::Config, files, machine, progress};
+use nmt::{Error, Result, files, machine, progress};
 
-use super::runner::{Ran, nmt};
+use super::runner::{Ran, Shell};
+use super::signals;
 
 /// Arguments of `nmt experiment`.
 #[derive(Debug, clap::Args)]
@@ -44,62 +46,74 @@ impl ExperimentArgs {
     /// Run what has not ended yet.
     pub fn run(&self, quiet: bool, threads: Option<usize>) -> Result<()> {
         let plan = Plan::load(&self.plan)?;
+        self.check(&plan)?;
+        let report = self.report.clone().unwrap_or_else(|| self.output.join("report.md"));
+        if report.extension().is_none_or(|extension| extension != "md") {
+            let message = format!("--report: expected a name that ends with .md, found {}", report.display());
+            return Err(Error::usage(message, "the table as CSV and the map as SVG are written beside it"));
+        }
+        let signal = signals::watch()?;
+        let shell = Shell { quiet, threads, signal: &signal };
+        let runner = Runner { plan: &plan, data: &self.data, output: &self.output, shell };
+        let runs = plan.runs();
+        let mut left = Vec::new();
+        for run in &runs {
+            let chosen = (self.only.is_empty() || self.only.contains(&run.method))
+                && (self.seeds.is_empty() || self.seeds.contains(&run.seed));
+            if runner.ended(run)?.is_none() && chosen {
+                left.push(run);
+            }
+        }
+        // Seed by seed, so that an unfinished table compares all methods.
+        left.sort_by_key(|run| plan.seeds.iter().position(|seed| *seed == run.seed));
+        if self.dry_run {
+            let line = |run: &&PlannedRun| format!("{}\n", self.output.join(&run.folder).display());
+            return super::print(&left.iter().map(line).collect::<String>());
+        }
+        runner.check_data()?;
+        self.write_report(&runner, &runs, &report)?;
+        for (number, run) in left.iter().enumerate() {
+            progress::note(format!("run {} of {}: {}", number + 1, left.len(), run.folder.display()));
+            runner.run(run)?;
+            self.write_report(&runner, &runs, &report)?;
+        }
+        super::print(&format!("{}\n", report.display()))
+    }
+
+    /// Refuse methods and seeds that the plan does not have.
+    fn check(&self, plan: &Plan) -> Result<()> {
         let names: Vec<&str> = plan.methods.iter().map(|method| method.name.as_str()).collect();
         if let Some(unknown) = self.only.iter().find(|name| !names.contains(&name.as_str())) {
             let message = format!("--only {unknown}: expected a method of {}", self.plan.display());
             return Err(Error::usage(message, format!("it has: {}", names.join(", "))));
         }
-        let report = self.report.clone().unwrap_or_else(|| self.output.join("report.md"));
-        let chosen = |run: &&PlannedRun| {
-            (self.only.is_empty() || self.only.contains(&run.method))
-                && (self.seeds.is_empty() || self.seeds.contains(&run.seed))
-        };
-        let runs = plan.runs();
-        let mut left: Vec<&PlannedRun> = runs
-            .iter()
-            .filter(chosen)
-            .filter(|run| !self.output.join(&run.folder).join(Outcome::FILE).exists())
-            .collect();
-        // Seed by seed, so that an unfinished table compares all methods.
-        left.sort_by_key(|run| plan.seeds.iter().position(|seed| *seed == run.seed));
-        if self.dry_run {
-            let lines: Vec<String> =
-                left.iter().map(|run| format!("{}\n", self.output.join(&run.folder).display())).collect();
-            return super::print(&lines.concat());
+        if let Some(unknown) = self.seeds.iter().find(|seed| !plan.seeds.contains(seed)) {
+            let message = format!("--seeds {unknown}: expected a seed of {}", self.plan.display());
+            return Err(Error::usage(message, format!("it has: {:?}", plan.seeds)));
         }
-        let runner = Runner { plan: &plan, data: &self.data, output: &self.output, quiet, threads };
-        self.write_report(&plan, &runs, &report)?;
-        for (number, run) in left.iter().enumerate() {
-            progress::note(format!("run {} of {}: {}", number + 1, left.len(), run.folder.display()));
-            runner.run(run)?;
-            self.write_report(&plan, &runs, &report)?;
-        }
-        super::print(&format!("{}\n", report.display()))
+        Ok(())
     }
 
-    fn write_report(&self, plan: &Plan, runs: &[PlannedRun], report: &Path) -> Result<()> {
-        let outcomes = outcomes(&self.output, runs)?;
+    fn write_report(&self, runner: &Runner, runs: &[PlannedRun], report: &Path) -> Result<()> {
+        let plan = runner.plan;
+        let mut outcomes = Vec::new();
+        for run in runs {
+            outcomes.extend(runner.ended(run)?);
+        }
         let command =
             format!("nmt experiment {} --data DATA --output RUNS --report {}", self.plan.display(), report.display());
         let found = machine::machine();
         let processor = found.processor.unwrap_or_else(|| "unknown processor".into());
         let facts = format!("nmt {}, {} cores, {processor}.", env!("CARGO_PKG_VERSION"), found.cores);
         files::write_whole(report, markdown(plan, &outcomes, &command, &facts).as_bytes())?;
-        files::write_whole(&report.with_extension("csv"), csv(plan, &outcomes).as_bytes())?;
-        match maps(plan, &outcomes) {
-            Some(maps) if !outcomes.is_empty() => heat_maps(&maps, &report.with_extension("svg")),
-            _ => Ok(()),
+        files::write_whole(&report.with_extension("csv"), csv(plan, &outcomes)?.as_bytes())?;
+        if let Some(maps) = maps(plan, &outcomes).filter(|_| !outcomes.is_empty())
+            && let Err(error) = heat_maps(&maps, &report.with_extension("svg"))
+        {
+            progress::note(format!("no map: {error}"));
         }
+        Ok(())
     }
-}
-
-/// What has ended.
-fn outcomes(folder: &Path, runs: &[PlannedRun]) -> Result<Vec<Outcome>> {
-    let mut found = Vec::new();
-    for run in runs {
-        found.extend(Outcome::load(&folder.join(&run.folder))?);
-    }
-    Ok(found)
 }
 
 /// Runs what a plan says.
@@ -107,22 +121,64 @@ pub struct Runner<'a> {
     pub plan: &'a Plan,
     pub data: &'a Path,
     pub output: &'a Path,
-    pub quiet: bool,
-    pub threads: Option<usize>,
+    pub shell: Shell<'a>,
 }
 
 impl Runner<'_> {
+    /// Refuse data without what the runs read.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the splits that there are.
+    pub fn check_data(&self) -> Result<()> {
+        let folder = DataFolder::open(self.data, None, None)?;
+        folder.check_split("train")?;
+        for run in self.plan.runs() {
+            folder.check_split(&run.config()?.validation.split)?;
+        }
+        if self.plan.score { folder.check_split("test") } else { Ok(()) }
+    }
+
+    /// The outcome of a run, where it has ended.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it is of another configuration or length than the plan says.
+    pub fn ended(&self, run: &PlannedRun) -> Result<Option<Outcome>> {
+        let folder = self.output.join(&run.folder);
+        let Some(outcome) = Outcome::load(&folder)? else { return Ok(None) };
+        let other = |what: &str| {
+            let message = format!("{}: expected a run of this plan, found one with {what}", folder.display());
+            Error::usage(message, "delete the folder, and what GradInit learnt for it, or choose another --output")
+        };
+        let mut config = run.config()?;
+        let saved = folder.join("config.toml");
+        if saved.exists() {
+            let saved = Config::load(Some(&saved), &[])?;
+            if config.training.compute == Compute::Auto {
+                config.training.compute = saved.training.compute; // As training resolved it.
+            }
+            if saved != config {
+                return Err(other("another configuration"));
+            }
+        }
+        let updates = self.plan.stop_after.unwrap_or(u64::MAX).min(config.training.max_updates);
+        let may_end_early =
+            config.validation.patience > 0 || config.training.max_epochs > 0 || outcome.failure.is_some();
+        if outcome.updates > updates || (outcome.updates < updates && !may_end_early) {
+            return Err(other(&format!("{} updates for {updates}", outcome.updates)));
+        }
+        Ok(Some(outcome))
+    }
+
     /// One run: learn the initialisation, train, score, and write the outcome.
     ///
     /// # Errors
-    /// When a command is interrupted or used wrongly; a failure of training is an outcome.
+    /// What its commands say; a loss that is not finite is an outcome.
     pub fn run(&self, run: &PlannedRun) -> Result<Outcome> {
         let folder = self.output.join(&run.folder);
         let failure = self.train(run, &folder)?;
         let mut outcome = Outcome::of(run, &folder, failure);
-        if self.plan.score && folder.join(BEST).exists() {
-            let config = Config::load(Some(&run.recipe), &run.settings)?;
-            outcome.validation_bleu = Some(self.bleu(&folder, &config.validation.split)?);
+        if self.plan.score && outcome.failure.is_none() {
+            outcome.validation_bleu = Some(self.bleu(&folder, &run.config()?.validation.split)?);
             outcome.test_bleu = Some(self.bleu(&folder, "test")?);
         }
         std::fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
@@ -132,12 +188,10 @@ impl Runner<'_> {
 
     fn train(&self, run: &PlannedRun, folder: &Path) -> Result<Option<Failure>> {
         let init = run.init.as_ref().map(|init| self.output.join(init));
-        if let Some(init) = init.as_ref().filter(|init| !init.exists()) {
-            let mut arguments = self.common("gradinit", run, &run.init_settings);
-            arguments.extend(["--output".into(), init.display().to_string()]);
-            if let Ran::Failed(message) = self.nmt(&arguments)? {
-                return Ok(Some(Failure { command: "gradinit".into(), message }));
-            }
+        if let Some(init) = &init
+            && let Some(failure) = self.gradinit(run, init)?
+        {
+            return Ok(Some(failure));
         }
         let mut arguments = self.common("train", run, &run.settings);
         arguments.extend(["--output".into(), folder.display().to_string(), "--resume".into()]);
@@ -147,10 +201,30 @@ impl Runner<'_> {
         if let Some(update) = self.plan.stop_after {
             arguments.extend(["--stop-after".into(), update.to_string()]);
         }
-        Ok(match self.nmt(&arguments)? {
-            Ran::Failed(message) => Some(Failure { command: "train".into(), message }),
+        Ok(match self.shell.nmt(&arguments)? {
+            Ran::NotFinite(message) => Some(Failure { command: "train".into(), message }),
             Ran::Done(_) => None,
         })
+    }
+
+    /// Learn `init`, unless that was done. What it was learnt from is noted beside it.
+    fn gradinit(&self, run: &PlannedRun, init: &Path) -> Result<Option<Failure>> {
+        let (note, description) = (init.with_extension("toml"), run.init_description()?);
+        if note.exists() {
+            if files::read_text(&note)? == description {
+                return Ok(None);
+            }
+            let message =
+                format!("{}: expected what GradInit learns by this plan, found other settings", note.display());
+            return Err(Error::usage(message, "delete it and the runs that began with it, or choose another --output"));
+        }
+        let mut arguments = self.common("gradinit", run, &run.init_settings);
+        arguments.extend(["--overwrite".into(), "--output".into(), init.display().to_string()]);
+        if let Ran::NotFinite(message) = self.shell.nmt(&arguments)? {
+            return Ok(Some(Failure { command: "gradinit".into(), message }));
+        }
+        files::write_whole(&note, description.as_bytes())?;
+        Ok(None)
     }
 
     /// BLEU of the best checkpoint: detokenised, lower-cased.
@@ -159,10 +233,7 @@ impl Runner<'_> {
         arguments.extend([folder.display().to_string(), "--data".into(), self.data.display().to_string()]);
         arguments
             .extend(["--split", split, "--detokenize", "--lowercase", "--metrics", "bleu", "--json"].map(String::from));
-        let text = match self.nmt(&arguments)? {
-            Ran::Done(text) => text,
-            Ran::Failed(message) => return Err(Error::content(folder.display().to_string(), "a score", message, "")),
-        };
+        let (Ran::Done(text) | Ran::NotFinite(text)) = self.shell.nmt(&arguments)?;
         let found: Option<f64> =
             serde_json::from_str(&text).ok().and_then(|found: serde_json::Value| found["bleu"]["score"].as_f64());
         found.ok_or_else(|| Error::content("nmt score --json", "a BLEU score", text, ""))
@@ -173,9 +244,5 @@ impl Runner<'_> {
         arguments.extend(["--config".into(), run.recipe.display().to_string()]);
         arguments.extend(settings.iter().flat_map(|setting| ["--set".to_string(), setting.clone()]));
         arguments
-    }
-
-    fn nmt(&self, arguments: &[String]) -> Result<Ran> {
-        nmt(arguments, self.quiet, self.threads)
     }
 }

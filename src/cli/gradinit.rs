@@ -88,7 +88,9 @@ enum OptimizerName {
 impl GradInitArgs {
     /// What the options set, in order, over `--set`.
     fn settings(&self) -> Result<Vec<Option<String>>> {
-        let given = |name: &str| self.config.set.iter().any(|setting| setting.starts_with(name));
+        let given = |name: &str| {
+            self.config.set.iter().any(|setting| setting.split('=').next().is_some_and(|key| key.trim() == name))
+        };
         let before = self.config.load(&[])?.gradinit.optimizer;
         // The paper's values for the other optimiser, where the configuration is for this one (section 4.2).
         let (name, eta, gamma) = match self.optimizer {
@@ -205,7 +207,6 @@ impl GradInitArgs {
         let m = Tensor::from_slice(&scales).to_kind(tch::Kind::Float).to_device(device);
         let mut metadata = identity.clone();
         metadata.insert(LEARNT_FOR.into(), name_of(&settings.optimizer));
-        save_weights(&self.output, model.layout(), &rescale(model.layout(), &theta0, &m), &metadata)?;
         let by_name: serde_json::Map<String, serde_json::Value> =
             names.iter().zip(&scales).map(|(name, scale)| (name.to_string(), json!(scale))).collect();
         let pretty = serde_json::to_string_pretty(&by_name)
@@ -214,6 +215,8 @@ impl GradInitArgs {
             (beside(&self.output, "scales.json"), beside(&self.output, "trajectory.jsonl"));
         files::write_whole(&scales_path, (pretty + "\n").as_bytes())?;
         files::write_whole(&trajectory_path, (trajectory.join("\n") + "\n").as_bytes())?;
+        // Last: whoever finds it finds the others, too.
+        save_weights(&self.output, model.layout(), &rescale(model.layout(), &theta0, &m), &metadata)?;
         super::print(&format!("{}\n{}\n{}\n", self.output.display(), scales_path.display(), trajectory_path.display()))
     }
 }

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use nmt::experiment::{Axis, Method, Outcome, Plan, ranking};
+use nmt::experiment::{Axis, Method, Plan, ranking};
 use nmt::{Error, Result, files, progress};
 
 use super::experiment::Runner;
+use super::runner::Shell;
+use super::signals;
 
 /// What a grid is made of.
 pub struct Grid<'a> {
@@ -36,20 +38,17 @@ impl Grid<'_> {
         let plan = self.plan()?;
         let folder = self.output.with_extension("grid");
         let runs = plan.runs();
-        let quiet = progress::quiet();
-        let runner = Runner { plan: &plan, data: self.data, output: &folder, quiet, threads: self.threads };
+        let signal = signals::watch()?;
+        let shell = Shell { quiet: progress::quiet(), threads: self.threads, signal: &signal };
+        let runner = Runner { plan: &plan, data: self.data, output: &folder, shell };
+        runner.check_data()?; // And every configuration.
         let mut outcomes = Vec::new();
         for (number, run) in runs.iter().enumerate() {
-            nmt::config::Config::load(Some(&run.recipe), &run.settings)?;
-            let known = Outcome::load(&folder.join(&run.folder))?;
-            let outcome = match known {
+            progress::note(format!("{} of {}: {}", number + 1, runs.len(), describe(&run.point)));
+            outcomes.push(match runner.ended(run)? {
                 Some(outcome) => outcome,
-                None => {
-                    progress::note(format!("{} of {}: {}", number + 1, runs.len(), describe(&run.point)));
-                    runner.run(run)?
-                }
-            };
-            outcomes.push(outcome);
+                None => runner.run(run)?,
+            });
         }
         let ranked = ranking(&outcomes);
         let mut text = format!("validation nll after {} updates, bits a token\n", self.updates);
@@ -67,7 +66,7 @@ impl Grid<'_> {
             let place = folder.display().to_string();
             Error::content(place, "a training that came to a loss", "none", "widen the grid: smaller tau, larger gamma")
         })?;
-        for suffix in ["safetensors", "scales.json", "trajectory.jsonl"] {
+        for suffix in ["scales.json", "trajectory.jsonl", "safetensors"] {
             let from = folder.join(learnt).with_extension(suffix);
             let content = std::fs::read(&from).map_err(Error::io("read", &from))?;
             files::write_whole(&self.output.with_extension(suffix), &content)?;

@@ -48,7 +48,7 @@ pub struct InspectArgs {
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Minibatches of training data that the gradient's standard deviation is over
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     batches: u32,
     /// Tokens of a minibatch: training.max_tokens
     #[arg(long, value_name = "N")]

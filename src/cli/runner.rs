@@ -1,7 +1,10 @@
 //! `nmt` run by `nmt`: each command in a process of its own, as a user would start it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nmt::{Error, Result, progress};
 
@@ -9,72 +12,104 @@ use nmt::{Error, Result, progress};
 pub enum Ran {
     /// Well: what it printed on standard output.
     Done(String),
-    /// With exit code 1 and this message.
-    Failed(String),
+    /// A loss or a gradient was no number, as this message says.
+    NotFinite(String),
 }
 
-/// Run `nmt` with these arguments. Its notes and progress go to standard error.
-///
-/// # Errors
-/// [`Error::Interrupted`] when it was stopped by a signal, [`Error::Usage`] with its message when it refuses the arguments.
-pub fn nmt(arguments: &[String], quiet: bool, threads: Option<usize>) -> Result<Ran> {
-    let program = std::env::current_exe().map_err(Error::io("find", "this program"))?;
-    // A command that computes is this program's neighbour, which `nmt` starts.
-    let program = program.with_file_name(format!("nmt{}", std::env::consts::EXE_SUFFIX));
-    let mut command = Command::new(&program);
-    if let Some(threads) = threads {
-        command.args(["--threads", &threads.to_string()]);
-    }
-    if quiet {
-        command.arg("--quiet");
-    }
-    let typed: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
-    progress::note(format!("$ nmt {}", typed.join(" ")));
-    let failed = Error::io("run", &program);
-    let mut child = match command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
-        Ok(child) => child,
-        Err(error) => return Err(failed(error)),
-    };
-    let stdout = child.stdout.take();
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        if let Some(mut stdout) = stdout {
-            let _ = stdout.read_to_string(&mut text);
+/// What commands have in common.
+pub struct Shell<'a> {
+    /// `--quiet`.
+    pub quiet: bool,
+    /// `--threads`.
+    pub threads: Option<usize>,
+    /// The signal that has come, which goes on to the command.
+    pub signal: &'a (dyn Fn() -> Option<i32> + Sync),
+}
+
+impl Shell<'_> {
+    /// Run `nmt` with these arguments. Its notes and progress go to standard error.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when a signal has stopped it, otherwise what it said.
+    pub fn nmt(&self, arguments: &[String]) -> Result<Ran> {
+        let program = std::env::current_exe().map_err(Error::io("find", "this program"))?;
+        // A command that computes is this program's neighbour, which `nmt` starts.
+        let program = program.with_file_name(format!("nmt{}", std::env::consts::EXE_SUFFIX));
+        let mut command = Command::new(&program);
+        if let Some(threads) = self.threads {
+            command.args(["--threads", &threads.to_string()]);
         }
-        text
-    });
+        if self.quiet {
+            command.arg("--quiet");
+        }
+        let typed: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
+        progress::note(format!("$ nmt {}", typed.join(" ")));
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // Of its own, so that Ctrl-C reaches this program alone, which passes it on once: twice would end a command at once.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().map_err(Error::io("run", &program))?;
+        let (output, message) = std::thread::scope(|scope| {
+            let ended = Arc::new(AtomicBool::new(false));
+            let (id, over) = (child.id(), Arc::clone(&ended));
+            scope.spawn(move || self.pass_signals_on(id, &over));
+            let stdout = child.stdout.take();
+            let output = scope.spawn(move || {
+                let mut text = String::new();
+                let _ = stdout.map(|mut stdout| stdout.read_to_string(&mut text));
+                text
+            });
+            let message = notes(&mut child);
+            let output = output.join().unwrap_or_default();
+            ended.store(true, Ordering::Relaxed);
+            (output, message)
+        });
+        let status = child.wait().map_err(Error::io("wait for", &program))?;
+        if let Some(signal) = (self.signal)() {
+            return Err(Error::Interrupted { signal, saved: message });
+        }
+        match status.code() {
+            Some(0) => Ok(Ran::Done(output)),
+            Some(1) if message.starts_with(Error::NOT_FINITE) => Ok(Ran::NotFinite(message)),
+            Some(2) => Err(Error::usage(message, "")),
+            _ => {
+                let found = if message.is_empty() { describe(status) } else { message };
+                Err(Error::content(format!("nmt {}", arguments[0]), "success", found, ""))
+            }
+        }
+    }
+
+    fn pass_signals_on(&self, id: u32, ended: &AtomicBool) {
+        while !ended.load(Ordering::Relaxed) {
+            if let Some(signal) = (self.signal)() {
+                #[cfg(unix)]
+                // SAFETY: it takes numbers. The command has not been waited for, so that the number is still its own.
+                unsafe {
+                    libc::kill(id as i32, signal);
+                }
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// Print what a command prints on standard error, up to its end; its error comes back.
+fn notes(child: &mut Child) -> String {
     let mut message = String::new();
     if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).lines().map_while(|line| line.ok()) {
             match line.strip_prefix("nmt: ") {
                 Some(error) => message = error.to_string(),
-                None => eprintln!("{line}"),
+                None => progress::line(&line),
             }
         }
     }
-    let status = child.wait().map_err(Error::io("wait for", &program))?;
-    let output = reader.join().unwrap_or_default();
-    match status.code() {
-        Some(0) => Ok(Ran::Done(output)),
-        Some(1) => Ok(Ran::Failed(message)),
-        Some(code) if code > 128 => Err(interrupted(code - 128)),
-        Some(_) => Err(Error::usage(message, "")),
-        None => Err(interrupted(signal_of(status))),
-    }
+    message
 }
 
-fn interrupted(signal: i32) -> Error {
-    Error::Interrupted { signal, saved: "the run is saved; the same command goes on".into() }
-}
-
-#[cfg(unix)]
-fn signal_of(status: std::process::ExitStatus) -> i32 {
-    std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0)
-}
-
-#[cfg(not(unix))]
-fn signal_of(_: std::process::ExitStatus) -> i32 {
-    0
+fn describe(status: ExitStatus) -> String {
+    status.to_string()
 }
 
 /// A word as a shell takes it.

@@ -38,7 +38,10 @@ pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Conf
     let given: Table = toml::from_str(text).map_err(|error| broken(&error))?;
     // The types are checked where the line is still known.
     toml::from_str::<Config>(text).map_err(|error| broken(&error))?;
-    let preset = settings.iter().rev().find_map(|setting| setting.strip_prefix(PRESET)).map(str::to_string);
+    let preset = settings.iter().rev().find_map(|setting| {
+        let (key, value) = setting.split_once('=')?;
+        (key.trim() == PRESET).then(|| value.trim().trim_matches('"').to_string())
+    });
     let in_file =
         || given.get("gradinit").and_then(|keys| keys.get("preset")).and_then(Value::as_str).map(String::from);
     if let Some(preset) = preset.or_else(in_file) {
@@ -57,11 +60,11 @@ pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Conf
 }
 
 /// The setting that decides what the other keys of its section are where they are not given.
-const PRESET: &str = "gradinit.preset=";
+const PRESET: &str = "gradinit.preset";
 
 /// The section `[gradinit]` of a preset.
 fn preset_of(name: &str) -> Result<Value> {
-    let wrong = |error: &dyn std::error::Error| Error::usage(format!("{PRESET}{name}: {error}"), "");
+    let wrong = |error: &dyn std::error::Error| Error::usage(format!("{PRESET}={name}: {error}"), "");
     let preset = Preset::deserialize(Value::String(name.to_string())).map_err(|error| wrong(&error))?;
     Value::try_from(GradInitConfig::of(preset)).map_err(|error| wrong(&error))
 }

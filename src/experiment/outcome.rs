@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::plot::RunLog;
 
-/// A run that ended with an error.
+/// A run whose loss or gradient stopped being a number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// `gradinit` or `train`.
@@ -37,7 +37,7 @@ pub struct Outcome {
     pub validation_bleu: Option<f64>,
     /// The same on the test split.
     pub test_bleu: Option<f64>,
-    /// Why it ended early.
+    /// What was not finite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, TrainingConfig};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -171,6 +171,14 @@ impl Plan {
         if names.windows(2).any(|pair| pair[0] == pair[1]) || names.iter().any(String::is_empty) {
             return refuse("expected methods whose names differ in letters or digits: each has a folder of that name");
         }
+        let mut folders: Vec<PathBuf> = plan.runs().into_iter().map(|run| run.folder).collect();
+        folders.sort();
+        if let Some(pair) = folders.windows(2).find(|pair| pair[0] == pair[1]) {
+            return refuse(&format!(
+                "expected seeds and values that differ, found two runs with the folder {}",
+                pair[0].display()
+            ));
+        }
         Ok(plan)
     }
 
@@ -230,6 +238,31 @@ impl Plan {
     }
 }
 
+impl PlannedRun {
+    /// The configuration of the run.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn config(&self) -> Result<Config> {
+        Config::load(Some(&self.recipe), &self.settings)
+    }
+
+    /// What GradInit learns from, as text: equal where it would learn the same.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn init_description(&self) -> Result<String> {
+        let config = Config::load(Some(&self.recipe), &self.init_settings)?;
+        let training = TrainingConfig {
+            seed: config.training.seed,
+            label_smoothing: config.training.label_smoothing,
+            ..TrainingConfig::default()
+        };
+        let Config { model, init, gradinit, metainit, .. } = config;
+        Config { model, init, gradinit, metainit, training, ..Config::default() }.to_toml()
+    }
+}
+
 /// Whether what GradInit learns depends on the key.
 fn concerns_init(key: &str) -> bool {
     !["schedule.", "optimizer.", "validation.", "search."].iter().any(|section| key.starts_with(section))
@@ -277,6 +310,11 @@ mod tests {
         for (text, expected) in [
             (whole.replace("[1]", "[]"), "p.toml: expected at least one"),
             (whole.replace("seeds", "seed"), "p.toml:3: "),
+            (whole.replace("[1]", "[1, 1]"), "two runs with the folder a/seed-1"),
+            (
+                format!("{whole}[[axis]]\nkey = \"optimizer.beta2\"\nvalues = [0.9, 0.90]\n"),
+                "two runs with the folder a/beta2",
+            ),
             (whole.replace("recipe = \"r.toml\"\n", ""), "expected a recipe for the method `a`"),
             (whole.replace("name", "names"), "p.toml:5: "),
             (format!("{whole}[[method]]\nname = \"A!\"\n"), "whose names differ"),

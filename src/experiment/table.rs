@@ -1,9 +1,10 @@
-//! The outcomes of an experiment as Markdown, CSV and maps.
+//! The outcomes of an experiment as Markdown and CSV.
 
 use std::fmt::Write;
 
 use super::outcome::Outcome;
 use super::plan::Plan;
+use crate::error::{Error, Result};
 use crate::score::spread;
 
 /// The outcomes of one method at one point, over the seeds that have run.
@@ -26,10 +27,9 @@ pub(super) fn cells<'a>(plan: &'a Plan, outcomes: &'a [Outcome]) -> Vec<Cell<'a>
 }
 
 impl Cell<'_> {
-    /// The values that are known of a quantity. A run that ended with an error before it had a checkpoint to translate
-    /// with counts as BLEU 0 there (`otherwise`).
-    pub(super) fn values(&self, quantity: fn(&Outcome) -> Option<f64>, otherwise: Option<f64>) -> Vec<f64> {
-        let value = |outcome: &&Outcome| quantity(outcome).or(otherwise.filter(|_| outcome.failure.is_some()));
+    /// The values that are known of a quantity; `instead` is that of runs that ended with an error.
+    pub(super) fn values(&self, quantity: fn(&Outcome) -> Option<f64>, instead: Option<f64>) -> Vec<f64> {
+        let value = |outcome: &&Outcome| if outcome.failure.is_some() { instead } else { quantity(outcome) };
         self.outcomes.iter().filter_map(value).collect()
     }
 }
@@ -95,26 +95,30 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
 }
 
 /// One line a run.
-pub fn csv(plan: &Plan, outcomes: &[Outcome]) -> String {
-    let axes: String = plan.axes.iter().map(|axis| format!("{},", short(&axis.key))).collect();
-    let mut text = format!("method,{axes}seed,updates,training_loss,validation_nll,validation_bleu,test_bleu,failed\n");
+///
+/// # Errors
+/// [`Error::Content`] for what is no text.
+pub fn csv(plan: &Plan, outcomes: &[Outcome]) -> Result<String> {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    let numbers = ["updates", "training_loss", "validation_nll", "validation_bleu", "test_bleu", "failed"];
+    let keys = plan.axes.iter().map(|axis| axis.key.clone());
+    let mut lines = vec![["method".to_string()].into_iter().chain(keys).chain(["seed".into()]).collect::<Vec<_>>()];
+    lines[0].extend(numbers.map(String::from));
     for outcome in outcomes {
-        let point: String = outcome.point.iter().map(|(_, value)| format!("{value},")).collect();
-        let _ = writeln!(
-            text,
-            "\"{}\",{point}{},{},{},{},{},{},{}",
-            outcome.method.replace('"', "\"\""),
-            outcome.seed,
-            outcome.updates,
-            number(outcome.training_loss),
-            number(outcome.validation_nll),
-            number(outcome.validation_bleu),
-            number(outcome.test_bleu),
-            outcome.failure.is_some()
-        );
+        let values = outcome.point.iter().map(|(_, value)| value.clone());
+        let mut line: Vec<String> = [outcome.method.clone()].into_iter().chain(values).collect();
+        line.extend([outcome.seed.to_string(), outcome.updates.to_string()]);
+        line.extend([outcome.training_loss, outcome.validation_nll, outcome.validation_bleu].map(number));
+        line.extend([number(outcome.test_bleu), outcome.failure.is_some().to_string()]);
+        lines.push(line);
     }
-    text
+    let failed = |error: String| Error::content("the table", "text", error, "");
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for line in lines {
+        writer.write_record(line).map_err(|error| failed(error.to_string()))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| failed(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| failed(error.to_string()))
 }
 
 /// The outcomes from the lowest validation loss to the highest; those without one come last.
@@ -163,12 +167,12 @@ mod tests {
             report.contains("| A | 0.1 | 0.9 | 2 | 4.000 ± 0.000 | 2.500 ± 0.500 | 32.00 ± 2.00 | 32.00 ± 2.00 |"),
             "{report}"
         );
-        assert!(report.contains("| A | 0.2 | 0.9 | 1 | 4.000 | - | 0.00 | 0.00 | 0.00 |"), "{report}");
+        assert!(report.contains("| A | 0.2 | 0.9 | 1 | - | - | 0.00 | 0.00 | 0.00 |"), "{report}");
         assert!(
             report.contains("3 of 4 runs") && report.contains("after 10 updates (train): the loss is NaN"),
             "{report}"
         );
-        assert_eq!(csv(&plan, &outcomes).lines().nth(1), Some("\"A\",0.1,0.9,1,10,4,3,30,30,false"));
+        assert_eq!(csv(&plan, &outcomes).unwrap().lines().nth(1), Some("A,0.1,0.9,1,10,4,3,30,30,false"));
         let ranked: Vec<u64> = ranking(&outcomes).iter().map(|outcome| outcome.seed).collect();
         assert_eq!(ranked, [2, 1, 1]);
         assert!(ranking(&outcomes)[2].failure.is_some());

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::scales::{Moments, ScaleAdam, rescale};
+use super::scales::{Moments, ScaleAdam, check_adam, rescale};
 use crate::error::{Error, Result};
 use crate::params::BlockKind;
 use crate::task::{Mode, Task};
@@ -146,10 +146,11 @@ impl GradInitConfig {
     /// Refuse what makes no run.
     pub(crate) fn check(&self) -> Result<()> {
         for (key, value) in [("eta", self.eta), ("tau", self.tau), ("gamma", self.gamma)] {
-            if value.is_nan() || value <= 0.0 {
+            if value.is_nan() || value <= 0.0 || (key != "gamma" && value.is_infinite()) {
                 return Err(Error::usage(format!("gradinit.{key} has to be above 0, found {value}"), ""));
             }
         }
+        check_adam("gradinit", self.beta1, self.beta2, self.min_scale)?;
         if !(0.0..=1.0).contains(&self.overlap) {
             let message = format!("gradinit.overlap has to be from 0 to 1, found {}", self.overlap);
             return Err(Error::usage(message, "the paper's runs use 0.5"));
@@ -235,13 +236,9 @@ pub fn gradinit<T: Task>(
         };
         let gradient_norm = norm(config.optimizer, &g).double_value(&[]);
         if !loss.is_finite() || !gradient_norm.is_finite() {
-            return Err(Error::NonFinite {
-                what: format!("GradInit: loss {loss}, gradient norm {gradient_norm}"),
-                update: iteration + 1,
-                block: layout.first_non_finite(&g).map_or("none".into(), |block| block.name.clone()),
-                sentences: "those of this iteration".into(),
-                next: "lower gradinit.tau or gradinit.gamma".into(),
-            });
+            let block = layout.first_non_finite(&g).map_or("none", |block| block.name.as_str());
+            let what = format!("loss {loss}, gradient norm {gradient_norm}, first in the block {block}");
+            return Err(not_finite(what, iteration));
         }
         if iteration == 0 && config.gamma_unit == GammaUnit::InitialNorm {
             gamma *= gradient_norm;
@@ -270,6 +267,12 @@ pub fn gradinit<T: Task>(
             };
             (Branch::Objective, gradients.into_iter().map(|gradient| gradient / over).collect(), Some(value))
         };
+        if loss_after_step.is_some_and(|loss| !loss.is_finite()) || scale_gradients.iter().any(|g| !g.is_finite()) {
+            return Err(not_finite(
+                format!("loss after the step {loss_after_step:?}, or a scale's gradient"),
+                iteration,
+            ));
+        }
         let skipped: Vec<bool> = norms
             .iter()
             .zip(&scales)
@@ -295,6 +298,16 @@ pub fn gradinit<T: Task>(
         })?;
     }
     Ok(scales)
+}
+
+fn not_finite(what: String, iteration: u64) -> Error {
+    Error::NonFinite {
+        what: format!("GradInit: {what}"),
+        update: iteration + 1,
+        block: "none".into(),
+        sentences: "those of this iteration".into(),
+        next: "lower gradinit.eta, gradinit.tau or gradinit.gamma".into(),
+    }
 }
 
 /// The norm of a gradient that the optimiser's step is bounded by, a differentiable scalar.

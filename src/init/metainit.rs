@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::scales::{ScaleAdam, rescale};
+use super::scales::{ScaleAdam, check_adam, rescale};
 use crate::error::{Error, Result};
 use crate::task::{Mode, Task};
 
@@ -50,10 +50,11 @@ impl MetaInitConfig {
     /// Refuse what makes no run.
     pub(crate) fn check(&self) -> Result<()> {
         for (key, value) in [("tau", self.tau), ("epsilon", self.epsilon)] {
-            if value.is_nan() || value <= 0.0 {
+            if !value.is_finite() || value <= 0.0 {
                 return Err(Error::usage(format!("metainit.{key} has to be above 0, found {value}"), ""));
             }
         }
+        check_adam("metainit", self.beta1, self.beta2, self.min_scale)?;
         if self.max_tokens == 0 {
             return Err(Error::usage("metainit.max_tokens has to be 1 or more, found 0", ""));
         }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::error::{Error, Result};
 use crate::params::Layout;
 
 /// How the Adam that moves the scales keeps its moments.
@@ -23,6 +24,20 @@ pub fn rescale(layout: &Layout, theta0: &Tensor, scales: &Tensor) -> Tensor {
     let parts: Vec<Tensor> =
         layout.split(theta0).iter().zip(scales.unbind(0)).map(|(block, scale)| block * scale).collect();
     Tensor::cat(&parts, 0)
+}
+
+/// Refuse an Adam of `section` whose corrections divide by 0, and a lower bound that turns weights around.
+pub(super) fn check_adam(section: &str, beta1: f64, beta2: f64, min_scale: f64) -> Result<()> {
+    for (key, value) in [("beta1", beta1), ("beta2", beta2)] {
+        if !(0.0..1.0).contains(&value) {
+            let message = format!("{section}.{key} has to be at least 0 and below 1, found {value}");
+            return Err(Error::usage(message, ""));
+        }
+    }
+    if !min_scale.is_finite() || min_scale < 0.0 {
+        return Err(Error::usage(format!("{section}.min_scale has to be 0 or more, found {min_scale}"), ""));
+    }
+    Ok(())
 }
 
 /// The Adam that moves the scales, in double precision: there are only as many as blocks.
