@@ -7,7 +7,7 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::RGBColor;
 
 use super::axis::Axis;
-use super::panel::{INK, LegendEntry, PALETTE, Panel, Stroke, legend};
+use super::panel::{INK, LegendEntry, Marker, PALETTE, Panel, Stroke, legend};
 use super::picture::{Area, Drawn, Format, Picture, save};
 use super::run_log::{Point, Run, series};
 use crate::error::{Error, Result};
@@ -122,6 +122,12 @@ fn ends(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     })
 }
 
+/// The stroke `stroke` in the colour of a run, dashed where the colours begin again.
+fn of_run(number: usize, stroke: fn(RGBColor) -> Stroke) -> Stroke {
+    let stroke = stroke(PALETTE[number % PALETTE.len()]);
+    if number / PALETTE.len() % 2 == 1 { Stroke { dashed: true, marker: Marker::Square, ..stroke } } else { stroke }
+}
+
 fn training_stroke(color: RGBColor) -> Stroke {
     Stroke { opacity: 0.55, ..Stroke::line(color, 3) }
 }
@@ -136,12 +142,11 @@ impl Picture for LearningCurve {
     }
 
     fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<B> {
-        let colors = PALETTE.iter().copied().cycle();
         let runs: Vec<LegendEntry> = self
             .curves
             .iter()
-            .zip(colors.clone())
-            .map(|(curve, color)| (curve.name.clone(), Stroke::line(color, 10)))
+            .enumerate()
+            .map(|(number, curve)| (curve.name.clone(), of_run(number, |color| Stroke::line(color, 10))))
             .collect();
         let mut kinds = Vec::new();
         if self.curves.iter().any(|curve| !curve.training.is_empty()) {
@@ -157,16 +162,16 @@ impl Picture for LearningCurve {
         };
         let mut losses = Panel::new(&upper, &self.updates, &self.loss, self.bleu.is_none())?;
         // Training goes below: it wavers, and would hide the validations of other runs.
-        for (curve, color) in self.curves.iter().zip(colors.clone()) {
-            losses.line(&curve.training, training_stroke(color))?;
+        for (number, curve) in self.curves.iter().enumerate() {
+            losses.line(&curve.training, of_run(number, training_stroke))?;
         }
-        for (curve, color) in self.curves.iter().zip(colors.clone()) {
-            losses.line(&curve.validation, validation_stroke(color))?;
+        for (number, curve) in self.curves.iter().enumerate() {
+            losses.line(&curve.validation, of_run(number, validation_stroke))?;
         }
         if let Some(axis) = &self.bleu {
             let mut scores = Panel::new(&lower, &self.updates, axis, true)?;
-            for (curve, color) in self.curves.iter().zip(colors) {
-                scores.line(&curve.bleu, validation_stroke(color))?;
+            for (number, curve) in self.curves.iter().enumerate() {
+                scores.line(&curve.bleu, of_run(number, validation_stroke))?;
             }
         }
         Ok(())
