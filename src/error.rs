@@ -94,6 +94,15 @@ impl Error {
         Error::Usage { message: message.into(), next: next.into() }
     }
 
+    /// An [`Error::Interrupted`] where a signal has come and there is nothing that has to survive.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn if_interrupted(signal: Option<i32>) -> Result<()> {
+        let interrupted = |signal| Error::Interrupted { signal, saved: "nothing was written".into() };
+        signal.map_or(Ok(()), |signal| Err(interrupted(signal)))
+    }
+
     /// What the message of [`Error::NonFinite`] begins with, for a program that reads it.
     pub const NOT_FINITE: &'static str = "not finite: ";
 

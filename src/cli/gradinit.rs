@@ -7,11 +7,10 @@ use nmt::error::Error;
 use nmt::init::gradinit::{Branch, Iteration, Target, gradinit};
 use nmt::init::rescale;
 use nmt::machine;
-use nmt::model::Transformer;
 use nmt::progress::{self, Progress};
 use nmt::task::Task;
 use nmt::train::{load_weights, save_weights};
-use nmt::translation::{OverlappingHalves, TranslationData, identity, initialise};
+use nmt::translation::{OverlappingHalves, TranslationData, initialise, model_for};
 use nmt::{Result, files};
 use serde_json::json;
 use tch::Tensor;
@@ -148,10 +147,7 @@ impl GradInitArgs {
         let (device, seed) = (machine::device(), config.training.seed);
         let open = || ParallelDataset::open(&self.data, "train", None, None);
         let dataset = open()?;
-        let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);
-        let identity = identity(dataset.folder.source_lang(), dataset.folder.target_lang(), source, target);
-        let model =
-            Transformer::new(&config.model, source.len() as i64, target.len() as i64, config.training.label_smoothing)?;
+        let (model, identity) = model_for(&dataset, &config)?;
         let data = TranslationData::new(dataset, &config, config.gradinit.max_tokens, device)?;
         let stopped = signals::watch()?;
         let theta0 = match &self.init {
@@ -195,10 +191,7 @@ impl GradInitArgs {
                     let branch = if iteration.branch == Branch::Constraint { "constraint" } else { "objective" };
                     format!("loss {:.3} gradient norm {:.1} {branch}", iteration.loss, iteration.gradient_norm)
                 });
-                match stopped() {
-                    Some(signal) => Err(Error::Interrupted { signal, saved: "nothing was written".into() }),
-                    None => Ok(()),
-                }
+                Error::if_interrupted(stopped())
             },
         )?;
         drop(bar);

@@ -8,12 +8,11 @@ use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::init::inspect::{Group, Inspection, inspect};
 use nmt::machine;
-use nmt::model::Transformer;
 use nmt::plot::{Format, inspection, inspection_csv};
 use nmt::progress::{self, Progress};
 use nmt::task::Task;
 use nmt::train::{TrainingData, load_weights};
-use nmt::translation::{TranslationData, identity, initialise};
+use nmt::translation::{TranslationData, initialise, model_for};
 use tch::Tensor;
 
 use super::model_options::{ConfigOptions, name_of, setting};
@@ -71,10 +70,7 @@ impl InspectArgs {
         let device = machine::device();
         let open = || ParallelDataset::open(&self.data, "train", None, None);
         let dataset = open()?;
-        let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);
-        let identity = identity(dataset.folder.source_lang(), dataset.folder.target_lang(), source, target);
-        let model =
-            Transformer::new(&config.model, source.len() as i64, target.len() as i64, config.training.label_smoothing)?;
+        let (model, identity) = model_for(&dataset, &config)?;
         let stopped = signals::watch()?;
         let mut thetas: Vec<Tensor> = Vec::new();
         if !self.files_only {
@@ -85,7 +81,7 @@ impl InspectArgs {
         }
         let data = TranslationData::new(dataset, &measured, measured.training.max_tokens, device)?;
         // The same for all, so that they differ in nothing else.
-        let minibatches = self.minibatches(&data)?;
+        let minibatches = data.batches_without_end().take(self.batches as usize).collect::<Result<Vec<_>>>()?;
         progress::note(format!(
             "{} blocks, {} parameters, {} minibatches of {} tokens",
             model.layout().blocks().len(),
@@ -96,12 +92,10 @@ impl InspectArgs {
         let mut bar = Progress::new("inspect", Some((minibatches.len() * thetas.len()) as u64));
         let mut inspections = Vec::new();
         for (theta, name) in thetas.iter().zip(&names) {
-            let batches = minibatches.iter().map(|indices| match stopped() {
-                Some(signal) => Err(Error::Interrupted { signal, saved: "nothing was written".into() }),
-                None => {
-                    bar.add(1);
-                    Ok(data.batch(indices))
-                }
+            let batches = minibatches.iter().map(|indices| {
+                Error::if_interrupted(stopped())?;
+                bar.add(1);
+                Ok(data.batch(indices))
             });
             inspections.push(inspect(&model, name, &theta.to_device(device), batches)?);
         }
@@ -116,18 +110,6 @@ impl InspectArgs {
             written.push_str(&format!("{}\n", csv.display()));
         }
         super::print(&written)
-    }
-
-    /// The dataset indices of the first minibatches of training, over as many epochs as that takes.
-    fn minibatches(&self, data: &TranslationData) -> Result<Vec<Vec<usize>>> {
-        let mut batches = Vec::new();
-        let mut epoch = 1;
-        while batches.len() < self.batches as usize {
-            batches.extend(data.epoch(epoch)?); // Never empty: TranslationData refuses such data.
-            epoch += 1;
-        }
-        batches.truncate(self.batches as usize);
-        Ok(batches)
     }
 
     /// What each initialisation is called.

@@ -1,8 +1,7 @@
 //! `nmt` run by `nmt`: each command in a process of its own, as a user would start it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -49,10 +48,9 @@ impl Shell<'_> {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         let mut child = command.spawn().map_err(Error::io("run", &program))?;
+        let (id, ended) = (child.id(), AtomicBool::new(false));
         let (output, message) = std::thread::scope(|scope| {
-            let ended = Arc::new(AtomicBool::new(false));
-            let (id, over) = (child.id(), Arc::clone(&ended));
-            scope.spawn(move || self.pass_signals_on(id, &over));
+            scope.spawn(|| self.pass_signals_on(id, &ended));
             let stdout = child.stdout.take();
             let output = scope.spawn(move || {
                 let mut text = String::new();
@@ -73,7 +71,7 @@ impl Shell<'_> {
             Some(1) if message.starts_with(Error::NOT_FINITE) => Ok(Ran::NotFinite(message)),
             Some(2) => Err(Error::usage(message, "")),
             _ => {
-                let found = if message.is_empty() { describe(status) } else { message };
+                let found = if message.is_empty() { status.to_string() } else { message };
                 Err(Error::content(format!("nmt {}", arguments[0]), "success", found, ""))
             }
         }
@@ -106,10 +104,6 @@ fn notes(child: &mut Child) -> String {
         }
     }
     message
-}
-
-fn describe(status: ExitStatus) -> String {
-    status.to_string()
 }
 
 /// A word as a shell takes it.

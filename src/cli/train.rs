@@ -10,7 +10,7 @@ use nmt::model::Transformer;
 use nmt::params::safetensors_metadata;
 use nmt::task::Task;
 use nmt::train::{BEST, Checkpoint, LAST, Run, load_weights, train};
-use nmt::translation::{TranslationData, Validator, copy_data_files, identity, initialise};
+use nmt::translation::{TranslationData, Validator, copy_data_files, initialise, model_for};
 use nmt::{Result, files, machine, progress};
 
 use super::gradinit::LEARNT_FOR;
@@ -107,10 +107,7 @@ impl TrainArgs {
         let open = |split: &str| ParallelDataset::open(&self.data, split, source_lang, target_lang);
         let dataset = open("train")?;
         let valid = open(&config.validation.split)?;
-        let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);
-        let model =
-            Transformer::new(&config.model, source.len() as i64, target.len() as i64, config.training.label_smoothing)?;
-        let identity = identity(dataset.folder.source_lang(), dataset.folder.target_lang(), source, target);
+        let (model, identity) = model_for(&dataset, &config)?;
         let signal = signals::watch()?;
         let checkpoint = if resume {
             let empty = tch::Tensor::zeros([model.layout().total()], (tch::Kind::Float, device));
@@ -132,8 +129,8 @@ impl TrainArgs {
             dataset.folder.source_lang(),
             dataset.folder.target_lang(),
             dataset.len(),
-            source.len(),
-            target.len(),
+            dataset.source_dictionary.len(),
+            dataset.target_dictionary.len(),
             model.layout().total(),
             name_of(&config.training.compute),
             tch::get_num_threads(),

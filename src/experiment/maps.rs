@@ -1,8 +1,8 @@
 //! The outcomes of an experiment over two settings as maps.
 
 use super::outcome::Outcome;
-use super::plan::{Method, Plan};
-use super::table::{cells, short};
+use super::plan::{Method, Plan, short};
+use super::table::cells;
 use crate::plot::HeatMap;
 use crate::score::spread;
 

@@ -215,9 +215,7 @@ impl Plan {
         let values = |for_init: bool| {
             point.iter().filter(move |(key, _)| !for_init || concerns_init(key)).map(|(key, value)| (key, value))
         };
-        let name = |(key, value): (&String, &String)| {
-            folder_name(&format!("{}={value}", key.rsplit('.').next().unwrap_or(key)))
-        };
+        let name = |(key, value): (&String, &String)| folder_name(&format!("{}={value}", short(key)));
         let settings = |for_init: bool| {
             let at_point = values(for_init).map(|(key, value)| format!("{key}={value}"));
             common().chain(at_point).chain([seed_setting.clone()]).collect::<Vec<String>>()
@@ -266,6 +264,11 @@ impl PlannedRun {
 /// Whether what GradInit learns depends on the key.
 fn concerns_init(key: &str) -> bool {
     !["schedule.", "optimizer.", "validation.", "search."].iter().any(|section| key.starts_with(section))
+}
+
+/// The last part of a key.
+pub(super) fn short(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
 }
 
 /// How a setting spells a value.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::outcome::Outcome;
-use super::plan::Plan;
+use super::plan::{Plan, short};
 use crate::error::{Error, Result};
 use crate::score::spread;
 
@@ -44,11 +44,6 @@ fn mean(values: &[f64], digits: usize) -> String {
             format!("{mean:.digits$} ± {error:.digits$}")
         }
     }
-}
-
-/// The last part of a key.
-pub(super) fn short(key: &str) -> &str {
-    key.rsplit('.').next().unwrap_or(key)
 }
 
 /// A report: the plan, and one row for every method and point. `command` and `facts` say how and where it was made.

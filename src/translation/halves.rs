@@ -23,8 +23,7 @@ pub struct OverlappingHalves<'a> {
     overlap: f64,
     longer_first: bool,
     random: ChaCha8Rng,
-    epoch: u64,
-    batches: std::vec::IntoIter<Vec<usize>>,
+    batches: Box<dyn Iterator<Item = Result<Vec<usize>>> + 'a>,
 }
 
 impl<'a> OverlappingHalves<'a> {
@@ -33,8 +32,7 @@ impl<'a> OverlappingHalves<'a> {
     /// # Errors
     /// [`Error::Content`] when no batch has three sentences.
     pub fn new(data: &'a TranslationData, config: &GradInitConfig, seed: u64) -> Result<OverlappingHalves<'a>> {
-        let batches = data.epoch(1)?;
-        if batches.iter().all(|batch| batch.len() < 3) {
+        if data.epoch(1)?.iter().all(|batch| batch.len() < 3) {
             return Err(Error::content(
                 data.dataset().source.prefix().display().to_string(),
                 "batches of at least three sentences for GradInit",
@@ -45,29 +43,23 @@ impl<'a> OverlappingHalves<'a> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(u64::MAX);
         let (overlap, longer_first) = (config.overlap, config.longer_first);
-        Ok(OverlappingHalves { data, overlap, longer_first, random, epoch: 1, batches: batches.into_iter() })
+        let batches = Box::new(data.batches_without_end());
+        Ok(OverlappingHalves { data, overlap, longer_first, random, batches })
     }
 
     /// S and S̃ of the next iteration.
     pub fn draw(&mut self) -> Result<(TranslationBatch, TranslationBatch)> {
-        loop {
-            match self.batches.next() {
-                Some(mut batch) if batch.len() >= 3 => {
-                    if self.longer_first {
-                        batch.sort_by_key(|&index| std::cmp::Reverse(self.data.source_length(index)));
-                    } else {
-                        batch.shuffle(&mut self.random);
-                    }
-                    let (s, s_tilde) = cut(batch.len(), self.overlap);
-                    return Ok((self.data.batch(&batch[s]), self.data.batch(&batch[s_tilde])));
-                }
-                Some(_) => {}
-                None => {
-                    self.epoch += 1;
-                    self.batches = self.data.epoch(self.epoch)?.into_iter();
-                }
-            }
+        let mut batch = Vec::new();
+        while batch.len() < 3 {
+            batch = self.batches.next().transpose()?.unwrap_or_default(); // It has no end.
         }
+        if self.longer_first {
+            batch.sort_by_key(|&index| std::cmp::Reverse(self.data.source_length(index)));
+        } else {
+            batch.shuffle(&mut self.random);
+        }
+        let (s, s_tilde) = cut(batch.len(), self.overlap);
+        Ok((self.data.batch(&batch[s]), self.data.batch(&batch[s_tilde])))
     }
 }
 

@@ -29,27 +29,24 @@ pub fn initialise(
         InitMethod::Xavier | InitMethod::TFixup | InitMethod::Fixup => Ok(theta),
         InitMethod::Admin => {
             let data = TranslationData::new(open()?, config, config.training.max_tokens, device)?;
-            let batch = Batches::new(&data).next()?;
+            let batch = next_batch(&data, &mut data.batches_without_end())?;
             Ok(model.profile_w_skip(&theta, &batch, config.init.w_skip))
         }
         InitMethod::Metainit => {
             let settings = &config.metainit;
             let data = TranslationData::new(open()?, config, settings.max_tokens, device)?;
-            let mut batches = Batches::new(&data);
+            let mut batches = data.batches_without_end();
             let mut bar = Progress::new("metainit", Some(settings.iterations));
             let (mut first, mut last) = (None, 0.0);
             let scales = metainit(
                 model,
                 &theta,
                 settings,
-                || batches.next(),
+                || next_batch(&data, &mut batches),
                 |iteration, quotient| {
                     (first, last) = (first.or(Some(quotient)), quotient);
                     bar.set(iteration + 1, || format!("gradient quotient {quotient:.4}"));
-                    match signal() {
-                        Some(signal) => Err(Error::Interrupted { signal, saved: "nothing was written".into() }),
-                        None => Ok(()),
-                    }
+                    Error::if_interrupted(signal())
                 },
             )?;
             drop(bar);
@@ -63,25 +60,9 @@ pub fn initialise(
     }
 }
 
-/// The batches of training, one after the other, epoch by epoch.
-struct Batches<'a> {
-    data: &'a TranslationData,
-    epoch: u64,
-    left: std::vec::IntoIter<Vec<usize>>,
-}
-
-impl<'a> Batches<'a> {
-    fn new(data: &'a TranslationData) -> Batches<'a> {
-        Batches { data, epoch: 0, left: Vec::new().into_iter() }
-    }
-
-    fn next(&mut self) -> Result<TranslationBatch> {
-        loop {
-            if let Some(batch) = self.left.next() {
-                return Ok(self.data.batch(&batch));
-            }
-            self.epoch += 1;
-            self.left = self.data.epoch(self.epoch)?.into_iter(); // Not empty: TranslationData::new has seen to it.
-        }
-    }
+fn next_batch(
+    data: &TranslationData,
+    batches: &mut impl Iterator<Item = Result<Vec<usize>>>,
+) -> Result<TranslationBatch> {
+    Ok(data.batch(&batches.next().transpose()?.unwrap_or_default())) // It has no end.
 }

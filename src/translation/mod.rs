@@ -8,6 +8,6 @@ mod validation;
 
 pub use halves::OverlappingHalves;
 pub use initialise::initialise;
-pub use model_folder::{ModelFolder, copy_data_files, identity};
+pub use model_folder::{ModelFolder, copy_data_files, identity, model_for};
 pub use training_data::TranslationData;
 pub use validation::{Validator, tokenised_bleu};

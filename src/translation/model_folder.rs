@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
 use crate::config::Config;
-use crate::data::{DataFolder, Dictionary, EOS, dictionary_path, is_name};
+use crate::data::{DataFolder, Dictionary, EOS, ParallelDataset, dictionary_path, is_name};
 use crate::decode::{BatchSearch, Hypothesis, translate_all};
 use crate::error::{Error, Result};
 use crate::files;
@@ -32,6 +32,17 @@ pub fn identity(
         ("source_dictionary".to_string(), source.hash()),
         ("target_dictionary".to_string(), target.hash()),
     ])
+}
+
+/// The Transformer of a configuration for the dictionaries of a dataset, and the identity of its checkpoints.
+///
+/// # Errors
+/// As [`Transformer::new`].
+pub fn model_for(dataset: &ParallelDataset, config: &Config) -> Result<(Transformer, BTreeMap<String, String>)> {
+    let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);
+    let identity = identity(dataset.folder.source_lang(), dataset.folder.target_lang(), source, target);
+    let (symbols, smoothing) = ([source.len() as i64, target.len() as i64], config.training.label_smoothing);
+    Ok((Transformer::new(&config.model, symbols[0], symbols[1], smoothing)?, identity))
 }
 
 /// Copy what a model needs of its data folder into a run folder: dictionaries, and tokenizer and preprocessing where

@@ -60,6 +60,15 @@ impl TranslationData {
         Ok(data)
     }
 
+    /// The dataset indices of the batches of training, epoch after epoch from the first on.
+    pub fn batches_without_end(&self) -> impl Iterator<Item = Result<Vec<usize>>> {
+        (1..).flat_map(|epoch| match self.epoch(epoch) {
+            // Never empty: `new` refuses such data.
+            Ok(batches) => batches.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        })
+    }
+
     /// Tokens of the source of a sentence pair, `</s>` included.
     pub(super) fn source_length(&self, index: usize) -> usize {
         self.lengths.0[index]
