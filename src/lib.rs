@@ -32,5 +32,6 @@ pub mod task;
 pub mod text;
 pub mod train;
 pub mod translation;
+pub mod vision;
 
 pub use error::{Error, Result};

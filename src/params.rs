@@ -40,6 +40,12 @@ pub enum BlockKind {
     BranchScale,
     /// A scalar that FixUp adds inside a residual branch, `[1]`.
     BranchBias,
+    /// The kernel of a convolution, `[out, in, height, width]`.
+    Convolution,
+    /// The running mean of a batch normalisation: no parameter.
+    RunningMean,
+    /// The running variance of a batch normalisation: no parameter.
+    RunningVariance,
 }
 
 impl BlockKind {

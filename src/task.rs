@@ -4,11 +4,25 @@ use tch::{Kind, Tensor};
 
 use crate::params::Layout;
 
+/// What a loss is computed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Training: dropout masks from this seed, statistics of the batch, which the running ones follow.
+    Train {
+        /// Of the masks.
+        seed: u64,
+    },
+    /// An initialiser's look at the untrained network: no dropout, statistics of the batch, nothing moves.
+    Initialise,
+    /// Evaluation: no dropout, running statistics.
+    Evaluate,
+}
+
 /// How a loss is computed.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
-    /// The seed of the dropout masks; none: no dropout.
-    pub dropout: Option<u64>,
+    /// What for.
+    pub purpose: Purpose,
     /// What activations are computed in; θ itself stays fp32.
     pub compute: Kind,
     /// The gradient will be differentiated again: keep to operations with a second derivative.
@@ -18,17 +32,30 @@ pub struct Mode {
 impl Mode {
     /// Training in `compute` precision, with dropout from this seed.
     pub fn train(compute: Kind, seed: u64) -> Mode {
-        Mode { dropout: Some(seed), compute, second_order: false }
+        Mode { purpose: Purpose::Train { seed }, compute, second_order: false }
     }
 
-    /// No dropout, first derivatives only.
+    /// Evaluation, first derivatives only.
     pub fn evaluate(compute: Kind) -> Mode {
-        Mode { dropout: None, compute, second_order: false }
+        Mode { purpose: Purpose::Evaluate, compute, second_order: false }
     }
 
-    /// What GradInit needs: no dropout, fp32, twice differentiable.
+    /// What GradInit, MetaInit and their pictures look at: fp32, first derivatives only.
     pub fn initialise() -> Mode {
-        Mode { dropout: None, compute: Kind::Float, second_order: true }
+        Mode { purpose: Purpose::Initialise, compute: Kind::Float, second_order: false }
+    }
+
+    /// The same, twice differentiable.
+    pub fn initialise_twice() -> Mode {
+        Mode { second_order: true, ..Mode::initialise() }
+    }
+
+    /// The seed of the dropout masks; none: no dropout.
+    pub fn dropout(&self) -> Option<u64> {
+        match self.purpose {
+            Purpose::Train { seed } => Some(seed),
+            Purpose::Initialise | Purpose::Evaluate => None,
+        }
     }
 }
 
@@ -56,6 +83,12 @@ pub trait Task {
 
     /// Where the blocks of θ lie.
     fn layout(&self) -> &Layout;
+
+    /// What training moves beside θ: running statistics, a vector that shares its memory with the network's own, and where
+    /// its blocks lie. A checkpoint holds it. None where there is nothing.
+    fn running(&self) -> Option<(&Layout, Tensor)> {
+        None
+    }
 
     /// The loss of `batch` at `theta` (`[P]`, fp32), differentiable with respect to `theta`.
     fn loss(&self, theta: &Tensor, batch: &Self::Batch, mode: Mode) -> Loss;

@@ -339,18 +339,18 @@ fn look_ahead_exactly<T: Task>(
 ) -> Result<(f64, Vec<f64>)> {
     let m = m.detach().set_requires_grad(true);
     let theta = rescale(task.layout(), theta0, &m);
-    let loss = task.loss(&theta, s, Mode::initialise()).mean();
+    let loss = task.loss(&theta, s, Mode::initialise_twice()).mean();
     let gradient = Tensor::run_backward(&[&loss], &[&theta], true, true).remove(0);
     let stepped = &theta - direction(config, gamma, &gradient) * config.eta;
     let before = if config.untied_look_ahead { &theta } else { &stepped };
-    let after = task.loss_with_untied_reader(&stepped, before, s_tilde, Mode::initialise()).mean();
+    let after = task.loss_with_untied_reader(&stepped, before, s_tilde, Mode::initialise_twice()).mean();
     let gradients = Tensor::run_backward(&[&after], &[&m], false, false);
     Ok((after.double_value(&[]), Vec::<f64>::try_from(gradients[0].to_kind(Kind::Double))?))
 }
 
 /// The mean loss of `batch` at `theta` and its gradient.
 fn mean_gradient<T: Task>(task: &T, theta: &Tensor, batch: &T::Batch) -> (f64, Tensor) {
-    let (loss, gradient) = task.gradient(theta, batch, Mode::evaluate(Kind::Float));
+    let (loss, gradient) = task.gradient(theta, batch, Mode::initialise());
     (loss.mean().double_value(&[]), gradient / loss.count as f64)
 }
 
@@ -358,7 +358,7 @@ fn mean_gradient<T: Task>(task: &T, theta: &Tensor, batch: &T::Batch) -> (f64, T
 /// with the scales.
 fn untied_gradient<T: Task>(task: &T, stepped: &Tensor, before: &Tensor, batch: &T::Batch) -> (f64, Tensor) {
     let [stepped, before] = [stepped, before].map(|theta| theta.detach().set_requires_grad(true));
-    let loss = task.loss_with_untied_reader(&stepped, &before, batch, Mode::initialise()).mean();
+    let loss = task.loss_with_untied_reader(&stepped, &before, batch, Mode::initialise_twice()).mean();
     let total = &loss + 0.0 * (stepped.sum(Kind::Float) + before.sum(Kind::Float)); // Both are read.
     let gradients = Tensor::run_backward(&[&total], &[&stepped, &before], false, false);
     (loss.double_value(&[]), &gradients[0] + &gradients[1])
@@ -376,7 +376,7 @@ impl Constraint {
     fn new<T: Task>(task: &T, theta0: &Tensor, m: &Tensor, batch: &T::Batch, optimizer: Target) -> Constraint {
         let m = m.detach().set_requires_grad(true);
         let theta = rescale(task.layout(), theta0, &m);
-        let loss = task.loss(&theta, batch, Mode::initialise()).mean();
+        let loss = task.loss(&theta, batch, Mode::initialise_twice()).mean();
         let gradient = Tensor::run_backward(&[&loss], &[&theta], true, true).remove(0);
         let norm = norm(optimizer, &gradient);
         Constraint { loss: loss.double_value(&[]), m, gradient, norm }

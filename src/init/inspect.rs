@@ -29,8 +29,8 @@ pub enum Group {
     Embedding,
     /// Multipliers of skip connections and of residual branches.
     ResidualScale,
-    /// Other weights.
-    Other,
+    /// Convolutions and other linear layers.
+    Linear,
     /// Additive vectors: no panel shows them.
     Bias,
 }
@@ -51,9 +51,14 @@ impl Group {
             BlockKind::NormScale => Group::LayerNorm,
             BlockKind::Embedding => Group::Embedding,
             BlockKind::SkipScale | BlockKind::BranchScale => Group::ResidualScale,
-            BlockKind::Bias | BlockKind::NormBias | BlockKind::BranchBias => Group::Bias,
+            BlockKind::Convolution => Group::Linear,
+            BlockKind::Bias
+            | BlockKind::NormBias
+            | BlockKind::BranchBias
+            | BlockKind::RunningMean
+            | BlockKind::RunningVariance => Group::Bias,
             BlockKind::Weight => {
-                LINEAR.iter().find(|(name, _)| *name == module).map_or(Group::Other, |(_, group)| *group)
+                LINEAR.iter().find(|(name, _)| *name == module).map_or(Group::Linear, |(_, group)| *group)
             }
         }
     }
@@ -97,7 +102,7 @@ pub fn inspect<T: Task>(
     let layout = task.layout();
     let mut moments = Moments::new(layout, theta);
     for batch in batches {
-        let (loss, gradient) = task.gradient(theta, &batch?, Mode::evaluate(Kind::Float));
+        let (loss, gradient) = task.gradient(theta, &batch?, Mode::initialise());
         if let Some(block) = layout.first_non_finite(&gradient) {
             return Err(Error::content(
                 format!("{name}, minibatch {}", moments.count + 1),
@@ -262,7 +267,7 @@ mod tests {
             assert_eq!(names(group), layers.map(|layer| format!("{layer}.{name}.weight")));
         }
         assert_eq!(names(Group::Embedding), ["encoder.embed_tokens.weight"]);
-        assert_eq!((names(Group::ResidualScale).len(), names(Group::Other).len()), (7, 0));
+        assert_eq!((names(Group::ResidualScale).len(), names(Group::Linear).len()), (7, 0));
         let order = [Group::LayerNorm, Group::Query, Group::Key, Group::Value, Group::OutProjection, Group::Ffn1];
         assert!(order.is_sorted() && Group::Ffn1 < Group::Ffn2 && Group::Ffn2 < Group::Embedding);
     }

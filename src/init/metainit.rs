@@ -66,7 +66,7 @@ impl MetaInitConfig {
 /// `theta` depends on: the mean over the parameters of `|(g − Hg)/(g + ε·sgn(g)) − 1|`, with the gradient g of the mean
 /// loss and the Hessian H (equation 1 of the MetaInit paper; sgn(0) is 1).
 pub fn gradient_quotient<T: Task>(task: &T, theta: &Tensor, batch: &T::Batch, epsilon: f64) -> Tensor {
-    let loss = task.loss(theta, batch, Mode::initialise()).mean();
+    let loss = task.loss(theta, batch, Mode::initialise_twice()).mean();
     let gradient = Tensor::run_backward(&[&loss], &[theta], true, true).remove(0);
     let half_square = gradient.square().sum(Kind::Float) / 2.0;
     let product = Tensor::run_backward(&[&half_square], &[theta], true, true).remove(0); // H g

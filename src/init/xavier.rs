@@ -21,10 +21,11 @@ pub fn xavier(layout: &Layout, seed: u64) -> Tensor {
     for block in layout.blocks() {
         let uniform = |bound: f64| Tensor::empty([block.numel()], options).uniform_(-bound, bound);
         let part = match block.kind {
-            BlockKind::NormScale | BlockKind::SkipScale | BlockKind::BranchScale => {
+            BlockKind::NormScale | BlockKind::SkipScale | BlockKind::BranchScale | BlockKind::RunningVariance => {
                 Tensor::ones([block.numel()], options)
             }
-            BlockKind::NormBias | BlockKind::BranchBias => Tensor::zeros([block.numel()], options),
+            BlockKind::Convolution => uniform((block.shape.iter().skip(1).product::<i64>().max(1) as f64).powf(-0.5)),
+            BlockKind::NormBias | BlockKind::BranchBias | BlockKind::RunningMean => Tensor::zeros([block.numel()], options),
             BlockKind::Bias if block.name.ends_with("out_proj.bias") => Tensor::zeros([block.numel()], options),
             BlockKind::Bias => uniform((fan_in(&block.name).unwrap_or(block.numel()) as f64).powf(-0.5)),
             BlockKind::Embedding => {

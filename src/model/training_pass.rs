@@ -35,7 +35,7 @@ pub fn gradient(model: &Transformer, theta: &Tensor, batch: &TranslationBatch, m
         let theta = theta.detach();
         let gradient = Tensor::zeros([layout.total()], (Kind::Float, Device::Cpu));
         let weights = model.weights(&theta, mode.compute);
-        let forward = Forward::new(model, &weights, Dropout::seeded(mode.dropout));
+        let forward = Forward::new(model, &weights, Dropout::seeded(mode.dropout()));
         let pass = Pass { forward, sums: layout.views(&gradient) };
         let (sum, nll) = pass.run(&batch.packed);
         let scalar = |value: f64| Tensor::from(value).to_kind(Kind::Float);

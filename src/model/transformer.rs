@@ -458,7 +458,7 @@ impl Transformer {
     }
 
     fn loss_with_projection(&self, views: &Views, projection: &Tensor, batch: &TranslationBatch, mode: Mode) -> Loss {
-        let dropout = &Dropout::seeded(mode.dropout);
+        let dropout = &Dropout::seeded(mode.dropout());
         let encoded = self.encode(views, batch, dropout);
         let hidden = self.decode(views, batch, &encoded, dropout);
         let hidden = hidden.index_select(0, &batch.target_rows); // [tokens, d]

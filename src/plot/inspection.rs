@@ -59,7 +59,7 @@ const COLUMNS: [(Group, &str); 10] = [
     (Group::Ffn2, "FFN, fc2"),
     (Group::Embedding, "embeddings"),
     (Group::ResidualScale, "residual multipliers"),
-    (Group::Other, "other weights"),
+    (Group::Linear, "convolutions, other linear layers"),
 ];
 
 const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn nothing_and_zeros_are_drawn_without_failure() {
         drawn(&[]);
-        let zeros = Inspection { name: "zeros".into(), blocks: vec![block(Group::Other, "w", 0.0, 0.0)] };
-        assert!(drawn(&[zeros]).contains("other weights"));
+        let zeros = Inspection { name: "zeros".into(), blocks: vec![block(Group::Linear, "w", 0.0, 0.0)] };
+        assert!(drawn(&[zeros]).contains("convolutions, other linear layers"));
     }
 }

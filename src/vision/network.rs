@@ -1,0 +1,121 @@
+//! An image network as a function of θ, and its loss as a [`Task`].
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::module::{Builder, Module, Pass, Statistics};
+use super::nets;
+use crate::params::{Block, BlockKind, Layout};
+use crate::task::{Loss, Mode, Purpose, Task};
+
+/// The networks of the paper's Table 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Architecture {
+    /// VGG-19 with one linear layer, for CIFAR-10.
+    #[serde(rename = "vgg19")]
+    Vgg19,
+    /// ResNet-110, for CIFAR-10.
+    #[serde(rename = "resnet110")]
+    Resnet110,
+    /// WRN-28-10, for CIFAR-10.
+    #[serde(rename = "wrn-28-10")]
+    Wrn28_10,
+    /// FixUpResNet-110, for CIFAR-10; it has no batch normalisation.
+    #[serde(rename = "fixup-resnet110")]
+    FixupResnet110,
+    /// DenseNet-100, for CIFAR-10.
+    #[serde(rename = "densenet100")]
+    Densenet100,
+    /// ResNet-50, for ImageNet.
+    #[serde(rename = "resnet50")]
+    Resnet50,
+}
+
+impl Architecture {
+    /// Height and width of the pictures that it is for, and their number of classes.
+    pub fn pictures(self) -> (i64, i64) {
+        if self == Architecture::Resnet50 { (224, 1000) } else { (32, 10) }
+    }
+}
+
+/// A batch of pictures.
+pub struct PictureBatch {
+    /// `[images, 3, height, width]`, fp32, normalised.
+    pub pictures: Tensor,
+    /// `[images]`, int64.
+    pub classes: Tensor,
+    /// MixUp: the other class of every picture, and the share of the first, from 0 to 1.
+    pub mixed: Option<(Tensor, f64)>,
+}
+
+/// A network with its loss.
+pub struct Classifier {
+    layout: Layout,
+    running_layout: Layout,
+    running: Tensor,
+    net: Box<dyn Module>,
+}
+
+impl Classifier {
+    /// A network of `architecture` for `classes` classes, its running statistics as at the start: means 0, variances 1.
+    pub fn new(architecture: Architecture, batch_norm: bool, classes: i64, device: Device) -> Classifier {
+        let mut builder = Builder::new(batch_norm);
+        let net = nets::build(architecture, &mut builder, classes);
+        Classifier::of(builder, net, device)
+    }
+
+    /// Of modules that were put together otherwise.
+    pub fn of(builder: Builder, net: Box<dyn Module>, device: Device) -> Classifier {
+        let options = (Kind::Float, device);
+        let start = |block: &Block| match block.kind {
+            BlockKind::RunningVariance => Tensor::ones([block.numel()], options),
+            _ => Tensor::zeros([block.numel()], options),
+        };
+        let parts: Vec<Tensor> = builder.running.blocks().iter().map(start).collect();
+        let running = if parts.is_empty() { Tensor::zeros([0], options) } else { Tensor::cat(&parts, 0) };
+        Classifier { layout: builder.layout, running_layout: builder.running, running, net }
+    }
+
+    /// The logits of pictures, `[images, classes]`, fp32.
+    pub fn logits(&self, theta: &Tensor, pictures: &Tensor, mode: Mode) -> Tensor {
+        let exact = self.layout.views(theta);
+        let parameters = self.layout.views(&theta.to_kind(mode.compute));
+        let running = self.running_layout.views(&self.running);
+        let statistics = match mode.purpose {
+            Purpose::Train { .. } => Statistics::Moving,
+            Purpose::Initialise => Statistics::Batch,
+            Purpose::Evaluate => Statistics::Running,
+        };
+        let pass = Pass { parameters: &parameters, exact: &exact, running: &running, statistics };
+        self.net.forward(&pictures.to_kind(mode.compute), &pass).to_kind(Kind::Float)
+    }
+
+    /// How many pictures of the batch have their class at the top.
+    pub fn correct(logits: &Tensor, classes: &Tensor) -> i64 {
+        logits.argmax(1, false).eq_tensor(classes).sum(Kind::Int64).int64_value(&[])
+    }
+}
+
+impl Task for Classifier {
+    type Batch = PictureBatch;
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn running(&self) -> Option<(&Layout, Tensor)> {
+        (self.running_layout.total() > 0).then(|| (&self.running_layout, self.running.shallow_clone()))
+    }
+
+    fn loss(&self, theta: &Tensor, batch: &PictureBatch, mode: Mode) -> Loss {
+        let logits = self.logits(theta, &batch.pictures, mode);
+        let of = |classes: &Tensor| logits.cross_entropy_loss::<Tensor>(classes, None, Reduction::Sum, -100, 0.0);
+        let nll = of(&batch.classes);
+        let sum = match &batch.mixed {
+            Some((others, share)) => &nll * *share + of(others) * (1.0 - share),
+            None => nll.shallow_clone(),
+        };
+        Loss { sum, nll: nll.detach(), count: batch.classes.size()[0] }
+    }
+}
