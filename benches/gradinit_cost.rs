@@ -68,7 +68,7 @@ fn one(work: &str, sentences: usize, length: usize, rounds: usize) {
         }
         _ => {
             let kind = if work.ends_with("bf16") { Kind::BFloat16 } else { Kind::Float };
-            let mut optimizer = OptimizerConfig::default().build(&theta);
+            let mut optimizer = OptimizerConfig::default().build(&theta, model.layout());
             for round in 0..=rounds {
                 let start = Instant::now();
                 let batch = batch(sentences, length, round);

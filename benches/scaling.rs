@@ -77,7 +77,7 @@ fn step(size: Size, kind: Kind, rounds: usize) -> f64 {
     };
     let model = Transformer::new(&config, size.symbols, size.symbols, 0.1).expect("a model");
     let mut theta = draw_theta(&InitConfig::default(), model.layout(), 1);
-    let mut optimizer = OptimizerConfig::default().build(&theta);
+    let mut optimizer = OptimizerConfig::default().build(&theta, model.layout());
     let last = size.symbols as usize - 4;
     let rows: Vec<Vec<i64>> = (0..size.sentences)
         .map(|i| {

@@ -24,7 +24,7 @@ fn main() {
         ModelConfig { attention_dropout: 0.1, relu_dropout: 0.1, share_all_embeddings: true, ..ModelConfig::default() };
     let model = Transformer::new(&config, SYMBOLS, SYMBOLS, 0.1).expect("a model");
     let mut theta = draw_theta(&InitConfig::default(), model.layout(), 1);
-    let mut optimizer = OptimizerConfig::default().build(&theta);
+    let mut optimizer = OptimizerConfig::default().build(&theta, model.layout());
     let rows: Vec<Vec<i64>> = (0..sentences)
         .map(|i| (0..length).map(|j| if j + 1 == length { 2 } else { 4 + ((i * 31 + j * 17) % 9000) as i64 }).collect())
         .collect();

@@ -164,34 +164,14 @@ impl Layout {
         self.blocks.iter().zip(parts).find(|(_, part)| part.isfinite().all().int64_value(&[]) == 0).map(|(b, _)| b)
     }
 
-    /// Write `vectors` (each of θ's shape, fp32, under a name prefix that may be empty) as safetensors, atomically;
-    /// [`safetensors_metadata`] gives `metadata` back. Equal content gives equal bytes.
+    /// Write `vectors` (each of θ's shape, fp32, under a name prefix that may be empty) as safetensors, as
+    /// [`save_vectors`] does.
+    ///
+    /// # Errors
+    /// As [`save_vectors`].
     pub fn save(&self, path: &Path, vectors: &[(&str, &Tensor)], metadata: &BTreeMap<String, String>) -> Result<()> {
-        let refused =
-            |found: String| Error::content(path.display().to_string(), "tensors that can be saved", found, "");
-        let bytes: Vec<Vec<u8>> = vectors.iter().map(|(_, vector)| tensor_bytes(&vector.detach())).collect();
-        let mut views = Vec::with_capacity(self.blocks.len() * vectors.len());
-        for ((prefix, _), bytes) in vectors.iter().zip(&bytes) {
-            for block in &self.blocks {
-                let start = 4 * block.offset as usize;
-                let end = start + 4 * block.numel() as usize;
-                let shape: Vec<usize> = block.shape.iter().map(|&size| size as usize).collect();
-                let content = bytes.get(start..end).unwrap_or_default();
-                let view = TensorView::new(Dtype::F32, shape, content).map_err(|error| refused(error.to_string()))?;
-                views.push((format!("{prefix}{}", block.name), view));
-            }
-        }
-        let mut metadata = metadata.clone();
-        metadata.insert(CHECKSUM_KEY.to_string(), NO_CHECKSUM.to_string());
-        // One entry: several would be written in the random order of a hash map.
-        let text = serde_json::to_string(&metadata).map_err(|error| refused(error.to_string()))?;
-        let entry = HashMap::from([(METADATA_KEY.to_string(), text)]);
-        let mut bytes = safetensors::serialize(views, Some(entry)).map_err(|error| refused(error.to_string()))?;
-        if let Some(digits) = checksum_digits(&bytes) {
-            let checksum = checksum(&bytes, &digits);
-            bytes[digits].copy_from_slice(checksum.as_bytes());
-        }
-        files::write_whole(path, &bytes)
+        let of_this: Vec<_> = vectors.iter().map(|(prefix, vector)| (self, *prefix, *vector)).collect();
+        save_vectors(path, &of_this, metadata)
     }
 
     /// Read the vector stored under a name prefix: the reverse of [`Layout::save`]. fp32, fp64, fp16 and bf16 are read.
@@ -246,6 +226,42 @@ impl Layout {
         }
         Ok(theta)
     }
+}
+
+/// Write vectors, each fp32 of the shape of its layout, under name prefixes that may be empty, as safetensors, atomically;
+/// [`safetensors_metadata`] gives `metadata` back. Equal content gives equal bytes.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written.
+pub fn save_vectors(
+    path: &Path,
+    vectors: &[(&Layout, &str, &Tensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let refused = |found: String| Error::content(path.display().to_string(), "tensors that can be saved", found, "");
+    let bytes: Vec<Vec<u8>> = vectors.iter().map(|(_, _, vector)| tensor_bytes(&vector.detach())).collect();
+    let mut views = Vec::new();
+    for ((layout, prefix, _), bytes) in vectors.iter().zip(&bytes) {
+        for block in &layout.blocks {
+            let start = 4 * block.offset as usize;
+            let end = start + 4 * block.numel() as usize;
+            let shape: Vec<usize> = block.shape.iter().map(|&size| size as usize).collect();
+            let content = bytes.get(start..end).unwrap_or_default();
+            let view = TensorView::new(Dtype::F32, shape, content).map_err(|error| refused(error.to_string()))?;
+            views.push((format!("{prefix}{}", block.name), view));
+        }
+    }
+    let mut metadata = metadata.clone();
+    metadata.insert(CHECKSUM_KEY.to_string(), NO_CHECKSUM.to_string());
+    // One entry: several would be written in the random order of a hash map.
+    let text = serde_json::to_string(&metadata).map_err(|error| refused(error.to_string()))?;
+    let entry = HashMap::from([(METADATA_KEY.to_string(), text)]);
+    let mut bytes = safetensors::serialize(views, Some(entry)).map_err(|error| refused(error.to_string()))?;
+    if let Some(digits) = checksum_digits(&bytes) {
+        let checksum = checksum(&bytes, &digits);
+        bytes[digits].copy_from_slice(checksum.as_bytes());
+    }
+    files::write_whole(path, &bytes)
 }
 
 /// The tensors of one θ, indexed by [`View`].

@@ -24,7 +24,7 @@ fn ten_updates_end_where_they_should() {
             let run = &runs[name];
             let clip_norm = run["clip_norm"].as_f64().unwrap();
             let mut theta = model.layout().load(&folder.join("state.safetensors"), "").unwrap();
-            let mut optimizer = OptimizerConfig { kind, ..Default::default() }.build(&theta);
+            let mut optimizer = OptimizerConfig { kind, ..Default::default() }.build(&theta, model.layout());
             let rate = ScheduleConfig { learning_rate: run["lr_max"].as_f64().unwrap(), ..Default::default() };
             let schedule = Schedule::new(&rate, 10);
             for update in 0..10u64 {

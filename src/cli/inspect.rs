@@ -95,7 +95,7 @@ impl InspectArgs {
             let batches = minibatches.iter().map(|indices| {
                 Error::if_interrupted(stopped())?;
                 bar.add(1);
-                Ok(data.batch(indices))
+                Ok(data.collate(indices))
             });
             inspections.push(inspect(&model, name, &theta.to_device(device), batches)?);
         }

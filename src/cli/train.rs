@@ -111,13 +111,13 @@ impl TrainArgs {
         let signal = signals::watch()?;
         let checkpoint = if resume {
             let empty = tch::Tensor::zeros([model.layout().total()], (tch::Kind::Float, device));
-            Checkpoint::load(&last, model.layout(), config.optimizer.build(&empty), &identity)?
+            Checkpoint::load(&last, &model, config.optimizer.build(&empty, model.layout()), &identity)?
         } else {
             let theta = match &self.init {
                 Some(path) => self.given_theta(path, &config, &model, &identity)?.to_device(device),
                 None => initialise(&config, &model, || open("train"), device, &signal)?,
             };
-            let optimizer = config.optimizer.build(&theta);
+            let optimizer = config.optimizer.build(&theta, model.layout());
             Checkpoint::start(theta, optimizer)
         };
 
@@ -142,7 +142,7 @@ impl TrainArgs {
         let outcome = train(
             &model,
             &data,
-            &config,
+            &config.training_loop(),
             checkpoint,
             Run { folder: run, identity: &identity, stop_after: self.stop_after },
             |theta| validator.validate(&model, theta),

@@ -1,9 +1,10 @@
 //! Every key of the configuration with its meaning.
 
-use schemars::schema_for;
+use schemars::{JsonSchema, schema_for};
+use serde::Serialize;
 use serde_json::Value;
 
-use super::Config;
+use super::to_toml;
 use crate::error::Result;
 
 /// `config` as TOML with the documentation of every section and key above it; what `nmt config` prints.
@@ -13,11 +14,11 @@ use crate::error::Result;
 /// assert!(text.contains("# Width d of embeddings and layers.\nembed_dim = 512\n"));
 /// # Ok::<(), nmt::Error>(())
 /// ```
-pub fn describe(config: &Config) -> Result<String> {
-    let schema = schema_for!(Config).to_value();
+pub fn describe<C: Serialize + JsonSchema>(config: &C) -> Result<String> {
+    let schema = schema_for!(C).to_value();
     let mut described = String::new();
     let mut section = String::new();
-    for line in config.to_toml()?.lines() {
+    for line in to_toml(config)?.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name.to_string();
             described.push_str(&comment(schema.pointer(&format!("/properties/{section}")), &schema));

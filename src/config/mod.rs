@@ -5,6 +5,7 @@ mod parse;
 mod training;
 
 pub use describe::describe;
+pub(crate) use parse::parse;
 pub use training::{Compute, TrainingConfig, ValidationConfig, ValidationMetric};
 
 use std::path::Path;
@@ -18,6 +19,7 @@ use crate::files;
 use crate::init::{InitConfig, InitMethod, gradinit::GradInitConfig, metainit::MetaInitConfig};
 use crate::model::ModelConfig;
 use crate::optim::{OptimizerConfig, ScheduleConfig};
+use crate::train::LoopConfig;
 
 /// Everything that decides a run, apart from its data.
 ///
@@ -52,6 +54,12 @@ pub struct Config {
     pub search: SearchConfig,
 }
 
+/// A configuration as TOML, without comments.
+pub(crate) fn to_toml(config: &impl Serialize) -> Result<String> {
+    toml::to_string(config)
+        .map_err(|error| Error::content("the configuration", "values that TOML has", error.to_string(), ""))
+}
+
 impl Config {
     /// Read a TOML file (none: the defaults) and apply `key=value` settings in order.
     ///
@@ -66,15 +74,33 @@ impl Config {
 
     /// As [`Config::load`], of text; `place` names it in errors.
     pub fn parse(text: &str, place: &str, settings: &[String]) -> Result<Config> {
-        let config = parse::parse(text, place, settings)?;
+        let config: Config = parse(text, place, settings, "nmt config")?;
         config.check()?;
         Ok(config)
     }
 
     /// The configuration as TOML, without comments.
     pub fn to_toml(&self) -> Result<String> {
-        toml::to_string(self)
-            .map_err(|error| Error::content("the configuration", "values that TOML has", error.to_string(), ""))
+        to_toml(self)
+    }
+
+    /// What the training loop goes by.
+    pub fn training_loop(&self) -> LoopConfig {
+        let (training, validation) = (&self.training, &self.validation);
+        LoopConfig {
+            max_updates: training.max_updates,
+            max_epochs: training.max_epochs,
+            update_frequency: training.update_frequency,
+            seed: training.seed,
+            compute: training.compute.kind(),
+            log_every: training.log_every,
+            checkpoint_every: training.checkpoint_every,
+            validate_every: validation.every_updates,
+            patience: validation.patience,
+            higher_is_better: validation.chosen_metric() == ValidationMetric::Bleu,
+            clip_norm: self.optimizer.clip_norm,
+            schedule: self.schedule.clone(),
+        }
     }
 
     /// Refuse values that make no run.
@@ -82,6 +108,7 @@ impl Config {
         self.model.check()?;
         self.training.check()?;
         self.search.check()?;
+        self.optimizer.check()?;
         self.validation.check()?;
         self.check_init()?;
         self.gradinit.check()?;

@@ -1,20 +1,29 @@
 //! TOML and `key=value` settings over the defaults, with errors that name the line and the nearest key.
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use super::Config;
 use crate::error::{Error, Result};
 use crate::init::gradinit::{GradInitConfig, Preset};
 
-pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Config> {
-    let known = Table::try_from(Config::default())
+/// What a configuration has to be able to do to be read: sections of keys, each with a default.
+pub trait Sections: Default + Serialize + DeserializeOwned {}
+
+impl<T: Default + Serialize + DeserializeOwned> Sections for T {}
+
+/// Read a configuration; `help` is the command that prints its keys.
+pub(crate) fn parse<C: Sections>(text: &str, place: &str, settings: &[String], help: &str) -> Result<C> {
+    let known = Table::try_from(C::default())
         .map_err(|error| Error::content("the default configuration", "a table", error.to_string(), ""))?;
     let line_of = |at: usize| text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
     let broken = |error: &toml::de::Error| {
         let line = error.span().map_or(1, |span| line_of(span.start));
-        Error::usage(format!("{place}:{line}: {}", error.message()), "`nmt config` prints every key with its meaning")
+        Error::usage(
+            format!("{place}:{line}: {}", error.message()),
+            format!("`{help}` prints every key with its meaning"),
+        )
     };
 
     let parsed = DeTable::parse(text).map_err(|error| broken(&error))?;
@@ -37,7 +46,7 @@ pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Conf
     }
     let given: Table = toml::from_str(text).map_err(|error| broken(&error))?;
     // The types are checked where the line is still known.
-    toml::from_str::<Config>(text).map_err(|error| broken(&error))?;
+    toml::from_str::<C>(text).map_err(|error| broken(&error))?;
     let preset = settings.iter().rev().find_map(|setting| {
         let (key, value) = setting.split_once('=')?;
         (key.trim() == PRESET).then(|| value.trim().trim_matches('"').to_string())
@@ -54,7 +63,7 @@ pub(super) fn parse(text: &str, place: &str, settings: &[String]) -> Result<Conf
     }
 
     for setting in settings {
-        set(&mut table, &known, setting)?;
+        set::<C>(&mut table, &known, setting)?;
     }
     table.try_into().map_err(|error: toml::de::Error| Error::usage(error.message().to_string(), ""))
 }
@@ -70,7 +79,7 @@ fn preset_of(name: &str) -> Result<Value> {
 }
 
 /// Apply one `section.key=value`. A value that is no TOML value is a string.
-fn set(table: &mut Table, known: &Table, setting: &str) -> Result<()> {
+fn set<C: Sections>(table: &mut Table, known: &Table, setting: &str) -> Result<()> {
     let usage = |message: String| Error::usage(format!("--set {setting}: {message}"), "");
     let (key, text) = setting.split_once('=').ok_or_else(|| usage("expected section.key=value".into()))?;
     let (key, text) = (key.trim(), text.trim());
@@ -94,7 +103,7 @@ fn set(table: &mut Table, known: &Table, setting: &str) -> Result<()> {
     // Check this one value alone, so that the message names the setting.
     let mut alone = Table::new();
     alone.insert(section.to_string(), Value::Table(Table::from_iter([(name.to_string(), value.clone())])));
-    alone.try_into::<Config>().map_err(|error: toml::de::Error| usage(error.message().to_string()))?;
+    alone.try_into::<C>().map_err(|error: toml::de::Error| usage(error.message().to_string()))?;
     if let Some(Value::Table(target)) = table.get_mut(section) {
         target.insert(name.to_string(), value);
     }
@@ -121,7 +130,7 @@ fn did_you_mean(nearest: Option<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::config::Config;
 
     #[test]
     fn wrong_input_is_named() {

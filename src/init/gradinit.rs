@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+pub use super::halves::halves;
 use super::scales::{Moments, ScaleAdam, check_adam, rescale};
 use crate::error::{Error, Result};
 use crate::params::BlockKind;
@@ -38,6 +39,8 @@ pub enum Preset {
     Paper,
     /// The released Transformer code (commit 777c407) and its launch script.
     PublishedCode,
+    /// The released code for image networks (the same commit) and its launch scripts.
+    PublishedImageCode,
 }
 
 /// GradInit's settings. The defaults are the paper's Algorithm 1 for Adam.
@@ -137,6 +140,19 @@ impl GradInitConfig {
                 objective_over_eta: true,
                 direction_times_gamma: false,
                 untied_look_ahead: true,
+                zero_is_final: true,
+                ..paper
+            },
+            Preset::PublishedImageCode => GradInitConfig {
+                preset,
+                optimizer: Target::Sgd,
+                iterations: 390,
+                eta: 0.1,
+                tau: 1e-2,
+                gamma: 1.0,
+                moments: Moments::SharedSecond,
+                objective_over_eta: true,
+                direction_times_gamma: false,
                 zero_is_final: true,
                 ..paper
             },

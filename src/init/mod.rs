@@ -3,6 +3,7 @@
 //! Admin's profile is a matter of the Transformer ([`crate::model::WSkipRule`]).
 
 mod fixup;
+mod halves;
 pub mod gradinit;
 pub mod inspect;
 pub mod metainit;

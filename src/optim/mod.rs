@@ -14,6 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::error::{Error, Result};
+use crate::params::Layout;
+
 /// An update rule whose whole state can be saved.
 pub trait Optimizer {
     /// One update of `theta` in place from `gradient`, both `[P]`.
@@ -52,8 +55,10 @@ pub struct OptimizerConfig {
     pub epsilon: f64,
     /// SGD's momentum.
     pub momentum: f64,
-    /// Weight decay, on every block as in fairseq.
+    /// Weight decay, on every block as in fairseq unless `decay_normalisation` says otherwise.
     pub weight_decay: f64,
+    /// Weight decay is for multipliers and shifts of normalisation layers, too; false is for SGD alone.
+    pub decay_normalisation: bool,
     /// The gradient's largest ℓ2 norm; 0: no clipping.
     pub clip_norm: f64,
 }
@@ -67,18 +72,30 @@ impl Default for OptimizerConfig {
             epsilon: 1e-8,
             momentum: 0.9,
             weight_decay: 1e-4,
+            decay_normalisation: true,
             clip_norm: 0.0,
         }
     }
 }
 
 impl OptimizerConfig {
-    /// The optimiser for a θ like `theta`.
-    pub fn build(&self, theta: &Tensor) -> Box<dyn Optimizer> {
+    /// Refuse what makes no run.
+    pub(crate) fn check(&self) -> Result<()> {
+        if !self.decay_normalisation && self.kind != OptimizerKind::Sgd {
+            return Err(Error::usage(
+                "optimizer.decay_normalisation = false is for optimizer.kind = \"sgd\"",
+                "set optimizer.decay_normalisation=true, or optimizer.weight_decay=0",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The optimiser for a θ like `theta`, whose blocks lie as `layout` says.
+    pub fn build(&self, theta: &Tensor, layout: &Layout) -> Box<dyn Optimizer> {
         match self.kind {
             OptimizerKind::Adam => Box::new(Adam::new(theta, self)),
             OptimizerKind::Radam => Box::new(RAdam::new(theta, self)),
-            OptimizerKind::Sgd => Box::new(Sgd::new(theta, self)),
+            OptimizerKind::Sgd => Box::new(Sgd::new(theta, layout, self)),
         }
     }
 }

@@ -13,6 +13,11 @@ pub enum ScheduleKind {
     InverseSqrt,
     /// The maximum throughout.
     Constant,
+    /// From the maximum to `minimum` along half a cosine until the last update (Loshchilov and Hutter, 2016, without
+    /// restarts).
+    Cosine,
+    /// The maximum, times `step_factor` after each of `steps`.
+    Step,
 }
 
 /// The schedule's settings.
@@ -27,8 +32,12 @@ pub struct ScheduleConfig {
     pub warmup_updates: u64,
     /// The rate before the first update of the warmup.
     pub warmup_initial: f64,
-    /// Where the linear decay ends.
+    /// Where the linear decay and the cosine end.
     pub minimum: f64,
+    /// When the rate of `step` falls: parts of the training, each from 0 to 1.
+    pub steps: Vec<f64>,
+    /// What the rate of `step` is multiplied by each time.
+    pub step_factor: f64,
 }
 
 impl Default for ScheduleConfig {
@@ -39,6 +48,8 @@ impl Default for ScheduleConfig {
             warmup_updates: 0,
             warmup_initial: 0.0,
             minimum: 0.0,
+            steps: vec![1.0 / 3.0, 2.0 / 3.0],
+            step_factor: 0.1,
         }
     }
 }
@@ -64,6 +75,15 @@ impl Schedule {
     /// assert_eq!(schedule.rate(0), 0.01);
     /// assert!((schedule.rate(9) - 0.001).abs() < 1e-12);
     /// assert_eq!(schedule.rate(10), 0.0);
+    ///
+    /// use nmt::optim::ScheduleKind;
+    /// let cosine = ScheduleConfig { kind: ScheduleKind::Cosine, learning_rate: 0.1, ..Default::default() };
+    /// let rates = [0, 50, 100].map(|done| Schedule::new(&cosine, 100).rate(done));
+    /// assert_eq!(rates[0], 0.1);
+    /// assert!((rates[1] - 0.05).abs() < 1e-12 && rates[2].abs() < 1e-12);
+    /// let step = ScheduleConfig { kind: ScheduleKind::Step, ..cosine };
+    /// let rates = [29, 30, 60].map(|done| Schedule::new(&step, 90).rate(done));
+    /// assert!((rates[0] - 0.1).abs() < 1e-12 && (rates[1] - 0.01).abs() < 1e-12 && (rates[2] - 0.001).abs() < 1e-12);
     /// ```
     pub fn rate(&self, done: u64) -> f64 {
         let config = &self.config;
@@ -77,6 +97,17 @@ impl Schedule {
             ScheduleKind::InverseSqrt => {
                 let start = config.warmup_updates.max(1) as f64;
                 maximum * start.sqrt() / (done as f64).max(start).sqrt()
+            }
+            ScheduleKind::Cosine => {
+                let span = self.max_updates.saturating_sub(config.warmup_updates).max(1) as f64;
+                let part = ((done - config.warmup_updates) as f64 / span).min(1.0);
+                config.minimum + (maximum - config.minimum) * (1.0 + (std::f64::consts::PI * part).cos()) / 2.0
+            }
+            ScheduleKind::Step => {
+                let part = done as f64 / self.max_updates.max(1) as f64;
+                // Steps are given as fractions such as 1/3, of which binary numbers fall short.
+                let fallen = config.steps.iter().filter(|&&step| part + 1e-9 >= step).count();
+                maximum * config.step_factor.powi(fallen as i32)
             }
             ScheduleKind::Linear if done >= self.max_updates => config.minimum,
             ScheduleKind::Linear => {

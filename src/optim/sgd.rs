@@ -3,21 +3,34 @@
 use tch::{Tensor, no_grad};
 
 use super::{Optimizer, OptimizerConfig};
+use crate::params::{BlockKind, Layout};
 
 /// SGD with momentum.
 pub struct Sgd {
     momentum: f64,
     weight_decay: f64,
+    /// 1 where weight decay is, 0 where not, `[P]`; none: it is everywhere.
+    decayed: Option<Tensor>,
     updates: u64,
     buffer: Tensor,
 }
 
 impl Sgd {
     /// No momentum yet.
-    pub fn new(theta: &Tensor, config: &OptimizerConfig) -> Sgd {
+    pub fn new(theta: &Tensor, layout: &Layout, config: &OptimizerConfig) -> Sgd {
+        let decayed = (!config.decay_normalisation).then(|| {
+            let mask = theta.detach().ones_like();
+            for (block, mut part) in layout.blocks().iter().zip(layout.split(&mask)) {
+                if matches!(block.kind, BlockKind::NormScale | BlockKind::NormBias) {
+                    let _ = part.zero_();
+                }
+            }
+            mask
+        });
         Sgd {
             momentum: config.momentum,
             weight_decay: config.weight_decay,
+            decayed,
             updates: 0,
             buffer: theta.detach().zeros_like(),
         }
@@ -30,7 +43,11 @@ impl Optimizer for Sgd {
         no_grad(|| {
             // The buffer starts at zero, so the first update takes the gradient as it is.
             self.buffer *= self.momentum;
-            self.buffer += gradient + &*theta * self.weight_decay;
+            let decay = match &self.decayed {
+                Some(decayed) => &*theta * decayed * self.weight_decay,
+                None => &*theta * self.weight_decay,
+            };
+            self.buffer += gradient + decay;
             let _ = theta.g_sub_(&(&self.buffer * learning_rate));
         });
     }

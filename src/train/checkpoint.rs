@@ -8,7 +8,8 @@ use tch::Tensor;
 
 use crate::error::{Error, Result};
 use crate::optim::Optimizer;
-use crate::params::{Layout, safetensors_metadata};
+use crate::params::{Layout, safetensors_metadata, save_vectors};
+use crate::task::Task;
 
 /// The file name of the newest checkpoint: weights, optimiser and state.
 pub const LAST: &str = "last.safetensors";
@@ -82,26 +83,40 @@ impl Checkpoint {
     }
 
     /// Write everything to `path`; `identity` is what has to be equal when it is loaded (hashes of dictionaries).
-    pub fn save(&self, path: &Path, layout: &Layout, identity: &BTreeMap<String, String>) -> Result<()> {
+    pub fn save<T: Task>(&self, path: &Path, task: &T, identity: &BTreeMap<String, String>) -> Result<()> {
         let mut metadata = identity.clone();
         let state = serde_json::to_string(&self.state)
             .map_err(|error| Error::content("the state of the run", "JSON", error.to_string(), ""))?;
         metadata.insert(FORMAT_KEY.into(), FORMAT.to_string());
         metadata.insert(STATE_KEY.into(), state);
-        let mut vectors = vec![("", &self.theta)];
+        let (layout, running) = (task.layout(), task.running());
+        let mut vectors = vec![(layout, "", &self.theta)];
+        vectors.extend(running.iter().map(|(layout, vector)| (*layout, "", vector)));
         let state = self.optimizer.state();
         let names: Vec<String> = state.iter().map(|(prefix, _)| format!("optimizer.{prefix}")).collect();
-        vectors.extend(names.iter().map(String::as_str).zip(state.iter().map(|(_, vector)| *vector)));
-        layout.save(path, &vectors, &metadata)
+        let of_optimizer = names.iter().map(String::as_str).zip(state.iter().map(|(_, vector)| *vector));
+        vectors.extend(of_optimizer.map(|(name, vector)| (layout, name, vector)));
+        save_vectors(path, &vectors, &metadata)
     }
 
-    /// Read what [`Checkpoint::save`] wrote; `optimizer` gives the kind.
+    /// Write what evaluation needs, θ and the running statistics, to `path`.
+    pub fn save_weights<T: Task>(&self, path: &Path, task: &T, identity: &BTreeMap<String, String>) -> Result<()> {
+        let mut metadata = identity.clone();
+        metadata.insert(FORMAT_KEY.into(), FORMAT.to_string());
+        let running = task.running();
+        let mut vectors = vec![(task.layout(), "", &self.theta)];
+        vectors.extend(running.iter().map(|(layout, vector)| (*layout, "", vector)));
+        save_vectors(path, &vectors, &metadata)
+    }
+
+    /// Read what [`Checkpoint::save`] wrote; `optimizer` gives the kind. The running statistics of `task` become those of
+    /// the file.
     ///
     /// # Errors
     /// [`Error::Content`] when the file is damaged, of another model, of other dictionaries or of another optimiser.
-    pub fn load(
+    pub fn load<T: Task>(
         path: &Path,
-        layout: &Layout,
+        task: &T,
         mut optimizer: Box<dyn Optimizer>,
         identity: &BTreeMap<String, String>,
     ) -> Result<Checkpoint> {
@@ -113,7 +128,8 @@ impl Checkpoint {
             })?;
         let of_optimizer = optimizer.state().into_iter().map(|(prefix, _)| format!("optimizer.{prefix}"));
         let prefixes: Vec<String> = std::iter::once(String::new()).chain(of_optimizer).collect();
-        let mut vectors = layout.load_all(path, &prefixes)?;
+        let mut vectors = task.layout().load_all(path, &prefixes)?;
+        load_running(path, task)?;
         let theta = vectors.remove(0);
         optimizer.restore(vectors, state.update);
         Ok(Checkpoint { theta, optimizer, state })
@@ -134,6 +150,18 @@ pub fn save_weights(path: &Path, layout: &Layout, theta: &Tensor, identity: &BTr
 pub fn load_weights(path: &Path, layout: &Layout, identity: &BTreeMap<String, String>) -> Result<Tensor> {
     check_metadata(path, identity)?;
     layout.load(path, "")
+}
+
+/// Take the running statistics of a file that [`Checkpoint::save`] or [`Checkpoint::save_weights`] wrote into `task`.
+///
+/// # Errors
+/// As [`load_weights`].
+pub fn load_running<T: Task>(path: &Path, task: &T) -> Result<()> {
+    if let Some((layout, mut running)) = task.running() {
+        let saved = layout.load(path, "")?;
+        tch::no_grad(|| running.copy_(&saved));
+    }
+    Ok(())
 }
 
 /// Refuse a file of a newer program or of other dictionaries; files of other programs say nothing about either.

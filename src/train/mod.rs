@@ -4,6 +4,6 @@ mod checkpoint;
 mod log;
 mod trainer;
 
-pub use checkpoint::{BEST, Checkpoint, LAST, State, load_weights, save_weights};
+pub use checkpoint::{BEST, Checkpoint, LAST, State, load_running, load_weights, save_weights};
 pub use log::Log;
-pub use trainer::{Outcome, Run, TrainingData, Validation, train};
+pub use trainer::{LoopConfig, Outcome, Run, TrainingData, Units, Validation, train};

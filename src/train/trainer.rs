@@ -1,19 +1,16 @@
 //! The training loop.
 
 use std::collections::BTreeMap;
-use std::f64::consts::LN_2;
 use std::path::Path;
 use std::time::Instant;
 
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tch::{Kind, Tensor};
 
-use super::checkpoint::{BEST, Checkpoint, LAST, Window, save_weights};
+use super::checkpoint::{BEST, Checkpoint, LAST, State, Window};
 use super::log::Log;
-use crate::config::{Config, ValidationMetric};
 use crate::error::{Error, Result};
-use crate::optim::{Schedule, clip};
+use crate::optim::{Schedule, ScheduleConfig, clip};
 use crate::params::Layout;
 use crate::progress::Progress;
 use crate::random::split_mix;
@@ -28,22 +25,70 @@ pub trait TrainingData {
     /// configuration and the epoch alone.
     fn epoch(&self, epoch: u64) -> Result<Vec<Vec<usize>>>;
 
-    /// The batch of these indices.
-    fn batch(&self, indices: &[usize]) -> Self::Batch;
+    /// The batch of these indices; `seed` decides what is random about it.
+    ///
+    /// # Errors
+    /// What reading it brings.
+    fn batch(&self, indices: &[usize], seed: u64) -> Result<Self::Batch>;
+
+    /// The batch that will be asked for next: whoever can makes it in the background.
+    fn prefetch(&self, indices: &[usize], seed: u64) {
+        let _ = (indices, seed);
+    }
+
+    /// What losses are counted in.
+    fn units(&self) -> Units;
 }
 
-/// What one validation found; losses in bits a target token.
-#[derive(Debug, Clone, Serialize)]
-pub struct Validation {
-    /// The training loss without dropout.
+/// What losses are counted in.
+#[derive(Debug, Clone, Copy)]
+pub struct Units {
+    /// What they are means over, such as `tokens`, in progress and as `tokens_per_second` in the log.
+    pub plural: &'static str,
+    /// The key of their number in the log.
+    pub key: &'static str,
+    /// The natural logarithm of the unit of losses: ln 2 for bits.
     pub loss: f64,
-    /// Negative log-likelihood.
-    pub nll_loss: f64,
-    /// 2^nll.
-    pub perplexity: f64,
-    /// BLEU, where it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bleu: Option<f64>,
+}
+
+/// What the loop goes by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoopConfig {
+    /// The number of updates; the schedule ends here.
+    pub max_updates: u64,
+    /// The number of epochs; 0: no limit.
+    pub max_epochs: u64,
+    /// Batches whose gradients are added up for one update.
+    pub update_frequency: usize,
+    /// The seed of dropout and of augmentation.
+    pub seed: u64,
+    /// What activations are computed in.
+    pub compute: Kind,
+    /// Updates between two lines of the log.
+    pub log_every: u64,
+    /// Updates between two checkpoints; 0: only at validations and at the end.
+    pub checkpoint_every: u64,
+    /// Updates between two validations; 0: after every epoch.
+    pub validate_every: u64,
+    /// Validations without a better value after which training ends; 0: never.
+    pub patience: u64,
+    /// Whether a higher value of a validation is a better one.
+    pub higher_is_better: bool,
+    /// The gradient's largest ℓ2 norm; 0: no clipping.
+    pub clip_norm: f64,
+    /// The learning rate.
+    pub schedule: ScheduleConfig,
+}
+
+/// What one validation found.
+#[derive(Debug, Clone)]
+pub struct Validation {
+    /// What decides which checkpoint is the best.
+    pub value: f64,
+    /// Everything, for the log.
+    pub found: Map<String, Value>,
+    /// The same for people.
+    pub text: String,
 }
 
 /// Where a run is kept and how far it goes this time.
@@ -53,7 +98,7 @@ pub struct Run<'a> {
     pub folder: &'a Path,
     /// What the parameters belong to: languages, dictionaries, written into checkpoints.
     pub identity: &'a BTreeMap<String, String>,
-    /// Stop after this update, validated and saved, short of the `training.max_updates` of the schedule.
+    /// Stop after this update, validated and saved, short of the `config.max_updates` of the schedule.
     pub stop_after: Option<u64>,
 }
 
@@ -84,22 +129,21 @@ pub struct Outcome {
 pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     task: &T,
     data: &D,
-    config: &Config,
+    config: &LoopConfig,
     mut checkpoint: Checkpoint,
     run: Run,
     mut validate: impl FnMut(&Tensor) -> Result<Validation>,
     signal: impl Fn() -> Option<i32>,
 ) -> Result<Outcome> {
     let Run { folder, identity, .. } = run;
-    let training = &config.training;
-    let last_update = run.stop_after.map_or(training.max_updates, |update| update.min(training.max_updates));
-    let schedule = Schedule::new(&config.schedule, training.max_updates);
-    let compute = training.compute.kind();
+    let last_update = run.stop_after.map_or(config.max_updates, |update| update.min(config.max_updates));
+    let schedule = Schedule::new(&config.schedule, config.max_updates);
+    let units = data.units();
     let layout = task.layout();
     let mut log = Log::open(folder, checkpoint.state.log_bytes)?;
     if checkpoint.state.update == 0 {
         // From now on the run can be taken up again, whenever it stops.
-        checkpoint.save(&folder.join(LAST), layout, identity)?;
+        checkpoint.save(&folder.join(LAST), task, identity)?;
     }
     let mut progress = Progress::new("train", Some(last_update));
     let mut batches = data.epoch(checkpoint.state.epoch)?;
@@ -107,17 +151,17 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
 
     let reason = loop {
         let state = &checkpoint.state;
-        if state.update >= training.max_updates {
+        if state.update >= config.max_updates {
             break "max updates";
         }
         if state.update >= last_update {
             break "stop after";
         }
-        if config.validation.patience > 0 && state.validations_since_best >= config.validation.patience {
+        if config.patience > 0 && state.validations_since_best >= config.patience {
             break "patience";
         }
         if state.batches_done >= batches.len() {
-            if training.max_epochs > 0 && state.epoch >= training.max_epochs {
+            if config.max_epochs > 0 && state.epoch >= config.max_epochs {
                 break "max epochs";
             }
             checkpoint.state.epoch += 1;
@@ -127,12 +171,15 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         }
 
         // One update: gradients of some batches, clipping, one step of the optimiser.
-        let end = (state.batches_done + training.update_frequency).min(batches.len());
+        let end = (state.batches_done + config.update_frequency).min(batches.len());
         let group = &batches[state.batches_done..end];
-        let seed = update_seed(training.seed, state.update);
-        let mut sums = accumulate(task, data, &checkpoint.theta, group, compute, seed);
-        sums.gradient /= sums.tokens as f64;
-        let norm = clip(&mut sums.gradient, config.optimizer.clip_norm);
+        let seed = update_seed(config.seed, state.update);
+        let mut sums = accumulate(task, data, &checkpoint.theta, group, config.compute, seed)?;
+        if let Some(next) = batches.get(end) {
+            data.prefetch(next, update_seed(update_seed(config.seed, state.update + 1), 0));
+        }
+        sums.gradient /= sums.count as f64;
+        let norm = clip(&mut sums.gradient, config.clip_norm);
         check_finite(layout, &checkpoint, &sums, norm, group)?;
         let rate = schedule.rate(state.update);
         checkpoint.optimizer.step(&mut checkpoint.theta, &sums.gradient, rate);
@@ -140,29 +187,26 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         let state = &mut checkpoint.state;
         state.update += 1;
         state.batches_done = end;
-        state.target_tokens += sums.tokens as u64;
+        state.target_tokens += sums.count as u64;
         let seconds = clock.elapsed().as_secs_f64();
         clock = Instant::now();
         state.seconds += seconds;
         add(&mut state.window, &sums, norm, seconds);
         progress.set(state.update, || {
             let window = &state.window;
-            let bits = window.loss / window.tokens as f64 / LN_2;
-            format!(
-                "epoch {} loss {bits:.3} lr {rate:.2e} {:.0} tokens/s",
-                state.epoch,
-                window.tokens as f64 / window.seconds
-            )
+            let loss = window.loss / window.tokens as f64 / units.loss;
+            let speed = window.tokens as f64 / window.seconds;
+            format!("epoch {} loss {loss:.3} lr {rate:.2e} {speed:.0} {}/s", state.epoch, units.plural)
         });
-        if state.update.is_multiple_of(training.log_every) || state.update == last_update {
+        if state.update.is_multiple_of(config.log_every) || state.update == last_update {
             let window = std::mem::take(&mut state.window);
-            log.write(&update_event(state.update, state.epoch, state.seconds, rate, &window))?;
+            log.write(&update_event(state, units, rate, &window))?;
         }
 
         let epoch_ends = end == batches.len();
         let last = state.update == last_update
-            || (epoch_ends && training.max_epochs > 0 && state.epoch >= training.max_epochs);
-        let due = match config.validation.every_updates {
+            || (epoch_ends && config.max_epochs > 0 && state.epoch >= config.max_epochs);
+        let due = match config.validate_every {
             0 => epoch_ends,
             every => state.update.is_multiple_of(every),
         };
@@ -170,19 +214,20 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             let found = validate(&checkpoint.theta)?;
             checkpoint.state.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
-            let better = remember(&mut checkpoint, &found, config.validation.chosen_metric());
+            let better = remember(&mut checkpoint, found.value, config.higher_is_better);
             let state = &checkpoint.state;
-            log.write(&validation_event(state.update, state.epoch, state.seconds, &found, better))?;
-            progress.line(&validation_line(state.update, state.epoch, &found, better));
+            let best = if better { " (best so far)" } else { "" };
+            progress.line(&format!("update {} (epoch {}): {}{best}", state.update, state.epoch, found.text));
+            log.write(&validation_event(state, found.found, better))?;
             if better {
-                save_weights(&folder.join(BEST), layout, &checkpoint.theta, identity)?;
+                checkpoint.save_weights(&folder.join(BEST), task, identity)?;
             }
         }
         let stopped = signal();
-        let every = training.checkpoint_every;
+        let every = config.checkpoint_every;
         if due || last || stopped.is_some() || (every > 0 && checkpoint.state.update.is_multiple_of(every)) {
             checkpoint.state.log_bytes = log.bytes();
-            checkpoint.save(&folder.join(LAST), layout, identity)?;
+            checkpoint.save(&folder.join(LAST), task, identity)?;
         }
         if let Some(signal) = stopped {
             let saved = format!(
@@ -208,7 +253,7 @@ struct Sums {
     gradient: Tensor,
     loss: f64,
     nll: f64,
-    tokens: i64,
+    count: i64,
 }
 
 fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
@@ -218,11 +263,11 @@ fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
     group: &[Vec<usize>],
     compute: Kind,
     seed: u64,
-) -> Sums {
-    let mut sums = Sums { gradient: Tensor::new(), loss: 0.0, nll: 0.0, tokens: 0 };
+) -> Result<Sums> {
+    let mut sums = Sums { gradient: Tensor::new(), loss: 0.0, nll: 0.0, count: 0 };
     for (number, indices) in group.iter().enumerate() {
-        let mode = Mode::train(compute, update_seed(seed, number as u64));
-        let (loss, gradient) = task.gradient(theta, &data.batch(indices), mode);
+        let seed = update_seed(seed, number as u64);
+        let (loss, gradient) = task.gradient(theta, &data.batch(indices, seed)?, Mode::train(compute, seed));
         if sums.gradient.defined() {
             sums.gradient += gradient;
         } else {
@@ -230,9 +275,9 @@ fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
         }
         sums.loss += loss.sum.double_value(&[]);
         sums.nll += loss.nll.double_value(&[]);
-        sums.tokens += loss.count;
+        sums.count += loss.count;
     }
-    sums
+    Ok(sums)
 }
 
 /// A seed for the dropout of one update, or of one batch of it.
@@ -265,20 +310,16 @@ fn add(window: &mut Window, sums: &Sums, norm: f64, seconds: f64) {
     window.loss += sums.loss;
     window.nll += sums.nll;
     window.gradient_norm += norm;
-    window.tokens += sums.tokens as u64;
+    window.tokens += sums.count as u64;
     window.updates += 1;
     window.seconds += seconds;
 }
 
-/// Take the validation into the state; true when it is the best so far.
-fn remember(checkpoint: &mut Checkpoint, found: &Validation, metric: ValidationMetric) -> bool {
-    let (value, better): (f64, fn(f64, f64) -> bool) = match (metric, found.bleu) {
-        (ValidationMetric::Bleu, Some(bleu)) => (bleu, |a, b| a > b),
-        _ => (found.nll_loss, |a, b| a < b),
-    };
+/// Take the value of a validation into the state; true when it is the best so far.
+fn remember(checkpoint: &mut Checkpoint, value: f64, higher_is_better: bool) -> bool {
     let state = &mut checkpoint.state;
     state.validated_update = state.update;
-    let better = state.best.is_none_or(|best| better(value, best));
+    let better = state.best.is_none_or(|best| if higher_is_better { value > best } else { value < best });
     if better {
         (state.best, state.best_update, state.validations_since_best) = (Some(value), state.update, 0);
     } else {
@@ -287,44 +328,36 @@ fn remember(checkpoint: &mut Checkpoint, found: &Validation, metric: ValidationM
     better
 }
 
-fn update_event(update: u64, epoch: u64, seconds: f64, rate: f64, window: &Window) -> serde_json::Value {
-    let tokens = window.tokens.max(1) as f64;
-    json!({
+fn update_event(state: &State, units: Units, rate: f64, window: &Window) -> Value {
+    let count = window.tokens.max(1) as f64;
+    let mut event = json!({
         "event": "update",
-        "update": update,
-        "epoch": epoch,
-        "loss": window.loss / tokens / LN_2,
-        "nll_loss": window.nll / tokens / LN_2,
+        "update": state.update,
+        "epoch": state.epoch,
+        "loss": window.loss / count / units.loss,
+        "nll_loss": window.nll / count / units.loss,
         "learning_rate": rate,
         "gradient_norm": window.gradient_norm / window.updates.max(1) as f64,
-        "target_tokens": window.tokens,
-        "tokens_per_second": window.tokens as f64 / window.seconds.max(1e-9),
-        "seconds": seconds,
-    })
-}
-
-fn validation_event(update: u64, epoch: u64, seconds: f64, found: &Validation, best: bool) -> serde_json::Value {
-    let mut event = json!({
-        "event": "validation",
-        "update": update,
-        "epoch": epoch,
-        "loss": found.loss,
-        "nll_loss": found.nll_loss,
-        "perplexity": found.perplexity,
-        "best": best,
-        "seconds": seconds,
+        "seconds": state.seconds,
     });
-    if let (Some(bleu), Some(object)) = (found.bleu, event.as_object_mut()) {
-        object.insert("bleu".into(), json!(bleu));
+    if let Some(object) = event.as_object_mut() {
+        object.insert(units.key.into(), json!(window.tokens));
+        let speed = window.tokens as f64 / window.seconds.max(1e-9);
+        object.insert(format!("{}_per_second", units.plural), json!(speed));
     }
     event
 }
 
-fn validation_line(update: u64, epoch: u64, found: &Validation, best: bool) -> String {
-    let bleu = found.bleu.map_or(String::new(), |bleu| format!(", BLEU {bleu:.2}"));
-    let best = if best { " (best so far)" } else { "" };
-    let (nll, perplexity) = (found.nll_loss, found.perplexity);
-    format!(
-        "update {update} (epoch {epoch}): validation nll {nll:.3} bits a token, perplexity {perplexity:.2}{bleu}{best}"
-    )
+fn validation_event(state: &State, found: Map<String, Value>, best: bool) -> Value {
+    let mut event = json!({
+        "event": "validation",
+        "update": state.update,
+        "epoch": state.epoch,
+        "best": best,
+        "seconds": state.seconds,
+    });
+    if let Some(object) = event.as_object_mut() {
+        object.extend(found);
+    }
+    event
 }

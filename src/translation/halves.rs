@@ -1,14 +1,12 @@
 //! S and S̃ of GradInit: two batches that overlap.
 
-use std::ops::Range;
-
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::training_data::TranslationData;
 use crate::error::{Error, Result};
-use crate::init::gradinit::GradInitConfig;
+use crate::init::gradinit::{GradInitConfig, halves};
 use crate::model::TranslationBatch;
 use crate::train::TrainingData;
 
@@ -58,41 +56,7 @@ impl<'a> OverlappingHalves<'a> {
         } else {
             batch.shuffle(&mut self.random);
         }
-        let (s, s_tilde) = cut(batch.len(), self.overlap);
-        Ok((self.data.batch(&batch[s]), self.data.batch(&batch[s_tilde])))
-    }
-}
-
-/// Which of `n` rows, 3 or more, S and S̃ take: equally many, the share `overlap` of them in common.
-fn cut(n: usize, overlap: f64) -> (Range<usize>, Range<usize>) {
-    // The smallest part of a row that is not there is no reason to take one less: 3 rows of overlap 0.5 are 2 and 2.
-    let size = ((n as f64 / (2.0 - overlap) + 1e-9) as usize).clamp(1, n);
-    let common = (size as f64 * overlap).round() as usize;
-    (0..size, size - common..2 * size - common)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_have_the_size_and_the_overlap() {
-        for (n, overlap, s, s_tilde) in [
-            (9, 0.5, 0..6, 3..9),
-            (10, 0.5, 0..6, 3..9),
-            (3, 0.5, 0..2, 1..3),
-            (10, 0.0, 0..5, 5..10),
-            (10, 1.0, 0..10, 0..10),
-            (7, 0.75, 0..5, 1..6),
-            (4, 0.5, 0..2, 1..3),
-        ] {
-            assert_eq!(cut(n, overlap), (s, s_tilde), "{n} rows, overlap {overlap}");
-        }
-        for n in 3..200 {
-            for overlap in 0..=100 {
-                let (s, s_tilde) = cut(n, f64::from(overlap) / 100.0);
-                assert!(s_tilde.end <= n && s.len() == s_tilde.len() && !s.is_empty(), "{n} {overlap} {s_tilde:?}");
-            }
-        }
+        let (s, s_tilde) = halves(batch.len(), self.overlap);
+        Ok((self.data.collate(&batch[s]), self.data.collate(&batch[s_tilde])))
     }
 }

@@ -10,7 +10,6 @@ use crate::init::{InitMethod, draw_theta, metainit::metainit, rescale};
 use crate::model::{Transformer, TranslationBatch};
 use crate::progress::{self, Progress};
 use crate::task::Task;
-use crate::train::TrainingData;
 
 /// θ before training, `[P]`, fp32, on `device`, as `init.method` says. `open` gives the training split to the methods that
 /// look at data; `signal` is asked between iterations whether to stop.
@@ -64,5 +63,5 @@ fn next_batch(
     data: &TranslationData,
     batches: &mut impl Iterator<Item = Result<Vec<usize>>>,
 ) -> Result<TranslationBatch> {
-    Ok(data.batch(&batches.next().transpose()?.unwrap_or_default())) // It has no end.
+    Ok(data.collate(&batches.next().transpose()?.unwrap_or_default())) // It has no end.
 }

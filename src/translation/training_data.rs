@@ -1,5 +1,7 @@
 //! A split of a data folder as batches of a Transformer.
 
+use std::f64::consts::LN_2;
+
 use tch::Device;
 
 use crate::config::{Config, TrainingConfig};
@@ -7,7 +9,7 @@ use crate::data::{Limits, ParallelDataset, epoch_batches};
 use crate::error::Result;
 use crate::model::TranslationBatch;
 use crate::progress;
-use crate::train::TrainingData;
+use crate::train::{TrainingData, Units};
 
 /// A split as training batches: by max-tokens from length buckets, shuffled by seed and epoch.
 pub struct TranslationData {
@@ -69,6 +71,11 @@ impl TranslationData {
         })
     }
 
+    /// The batch of these sentence pairs.
+    pub fn collate(&self, indices: &[usize]) -> TranslationBatch {
+        TranslationBatch::new(&self.dataset.batch(indices), self.device)
+    }
+
     /// Tokens of the source of a sentence pair, `</s>` included.
     pub(super) fn source_length(&self, index: usize) -> usize {
         self.lengths.0[index]
@@ -87,7 +94,11 @@ impl TrainingData for TranslationData {
         epoch_batches(&self.lengths.0, &self.lengths.1, &self.limits, self.seed, epoch)
     }
 
-    fn batch(&self, indices: &[usize]) -> TranslationBatch {
-        TranslationBatch::new(&self.dataset.batch(indices), self.device)
+    fn batch(&self, indices: &[usize], _: u64) -> Result<TranslationBatch> {
+        Ok(self.collate(indices))
+    }
+
+    fn units(&self) -> Units {
+        Units { plural: "tokens", key: "target_tokens", loss: LN_2 }
     }
 }

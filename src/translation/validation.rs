@@ -2,9 +2,10 @@
 
 use std::f64::consts::LN_2;
 
+use serde_json::{Map, json};
 use tch::{Device, Tensor, no_grad};
 
-use crate::config::Config;
+use crate::config::{Config, ValidationMetric};
 use crate::data::{Dictionary, Limits, ParallelDataset, batch_by_size, ordered_indices};
 use crate::decode::{BatchSearch, SearchConfig, translate_all};
 use crate::error::Result;
@@ -22,6 +23,7 @@ pub struct Validator {
     references: Vec<String>,
     search: BatchSearch,
     bleu: bool,
+    metric: ValidationMetric,
     device: Device,
 }
 
@@ -48,7 +50,8 @@ impl Validator {
             max_tokens,
             compute: config.training.compute.kind(),
         };
-        Ok(Validator { dataset, batches, sources, references, search, bleu: config.validation.bleu, device })
+        let (bleu, metric) = (config.validation.bleu, config.validation.chosen_metric());
+        Ok(Validator { dataset, batches, sources, references, search, bleu, metric, device })
     }
 
     /// Validate θ.
@@ -68,7 +71,26 @@ impl Validator {
             true => Some(self.bleu(model, theta)?),
             false => None,
         };
-        Ok(Validation { loss: bits(loss), nll_loss: bits(nll), perplexity: bits(nll).exp2(), bleu })
+        Ok(self.found(bits(loss), bits(nll), bleu))
+    }
+
+    /// Losses in bits a target token.
+    fn found(&self, loss: f64, nll: f64, bleu: Option<f64>) -> Validation {
+        let value = match self.metric {
+            ValidationMetric::Bleu => bleu.unwrap_or(0.0),
+            ValidationMetric::Nll => nll,
+        };
+        let perplexity = nll.exp2();
+        let mut found = Map::new();
+        for (key, value) in [("loss", loss), ("nll_loss", nll), ("perplexity", perplexity)] {
+            found.insert(key.into(), json!(value));
+        }
+        let mut text = format!("validation nll {nll:.3} bits a token, perplexity {perplexity:.2}");
+        if let Some(bleu) = bleu {
+            found.insert("bleu".into(), json!(bleu));
+            text.push_str(&format!(", BLEU {bleu:.2}"));
+        }
+        Validation { value, found, text }
     }
 
     fn bleu(&self, model: &Transformer, theta: &Tensor) -> Result<f64> {

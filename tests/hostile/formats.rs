@@ -225,15 +225,15 @@ fn identity() -> BTreeMap<String, String> {
 fn a_checkpoint() {
     let model = model();
     let theta = draw_theta(&Config::default().init, model.layout(), 1);
-    let optimizer = || OptimizerConfig::default().build(&theta);
+    let optimizer = || OptimizerConfig::default().build(&theta, model.layout());
     let mut saved = Checkpoint::start(theta.copy(), optimizer());
     saved.state.update = 7;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("last.safetensors");
-    saved.save(&path, model.layout(), &identity()).unwrap();
+    saved.save(&path, &model, &identity()).unwrap();
     attack("last.safetensors", &fs::read(&path).unwrap(), |bytes| {
         fs::write(&path, bytes).unwrap();
-        let loaded = Checkpoint::load(&path, model.layout(), optimizer(), &identity())?;
+        let loaded = Checkpoint::load(&path, &model, optimizer(), &identity())?;
         assert_eq!(loaded.state, saved.state);
         assert!(loaded.theta.equal(&theta));
         Ok(())

@@ -1,0 +1,255 @@
+//! The configuration of image classification.
+
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::network::Architecture;
+use super::pictures::AugmentConfig;
+use crate::config::{Compute, parse, to_toml};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::init::gradinit::{GradInitConfig, Target};
+use crate::init::metainit::MetaInitConfig;
+use crate::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind};
+use crate::train::LoopConfig;
+
+/// The network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Which network of the paper's Table 1.
+    pub architecture: Architecture,
+    /// Batch normalisation; without it learnable biases are in its place.
+    pub batch_norm: bool,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> NetworkConfig {
+        NetworkConfig { architecture: Architecture::Vgg19, batch_norm: true }
+    }
+}
+
+/// Which initialisation θ is drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VisionInitMethod {
+    /// Kaiming's normal initialisation over the fan-out.
+    Kaiming,
+    /// FixUp, for `fixup-resnet110`: residual branches begin at 0.
+    Fixup,
+    /// MetaInit: Kaiming, and a scale for every kernel learnt from data (section `metainit`).
+    Metainit,
+}
+
+/// θ before training, unless `--init FILE` brings it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VisionInitConfig {
+    /// The initialisation; the seed is `training.seed`.
+    pub method: VisionInitMethod,
+}
+
+impl Default for VisionInitConfig {
+    fn default() -> VisionInitConfig {
+        VisionInitConfig { method: VisionInitMethod::Kaiming }
+    }
+}
+
+/// The training loop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VisionTrainingConfig {
+    /// The number of epochs; the schedule ends with the last.
+    pub max_epochs: u64,
+    /// Pictures of a batch.
+    pub batch_size: usize,
+    /// Batches whose gradients are added up for one update.
+    pub update_frequency: usize,
+    /// The seed of everything: initial θ, order of pictures, augmentation.
+    pub seed: u64,
+    /// What activations are computed in.
+    pub compute: Compute,
+    /// Updates between two lines of the log.
+    pub log_every: u64,
+    /// Updates between two checkpoints `last`; 0: only at validations and at the end.
+    pub checkpoint_every: u64,
+}
+
+impl Default for VisionTrainingConfig {
+    fn default() -> VisionTrainingConfig {
+        VisionTrainingConfig {
+            max_epochs: 200,
+            batch_size: 128,
+            update_frequency: 1,
+            seed: 1,
+            compute: Compute::Fp32,
+            log_every: 50,
+            checkpoint_every: 0,
+        }
+    }
+}
+
+/// Validation during training.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VisionValidationConfig {
+    /// Updates between two validations; 0: after every epoch. There is always one at the end.
+    pub every_updates: u64,
+    /// Stop after this many validations without a higher accuracy; 0: never.
+    pub patience: u64,
+}
+
+/// Everything that decides a run of image classification, apart from its pictures. The defaults are the paper's for VGG-19
+/// with batch normalisation (section 4.1 and appendix A).
+///
+/// ```
+/// use nmt::vision::VisionConfig;
+/// let config = VisionConfig::parse("[network]\nbatch_norm = false\n", "my.toml", &["training.batch_size=64".into()])?;
+/// assert_eq!((config.network.batch_norm, config.training.batch_size), (false, 64));
+/// let updates = config.training_loop(50_000).max_updates;
+/// assert_eq!(updates, 200 * 782);
+/// # Ok::<(), nmt::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VisionConfig {
+    /// The network.
+    pub network: NetworkConfig,
+    /// What happens to pictures in training.
+    pub augment: AugmentConfig,
+    /// θ before training.
+    pub init: VisionInitConfig,
+    /// GradInit (`nmt vision gradinit`).
+    pub gradinit: GradInitConfig,
+    /// MetaInit (`init.method = "metainit"`).
+    pub metainit: MetaInitConfig,
+    /// The optimiser of training.
+    pub optimizer: OptimizerConfig,
+    /// The learning rate of training.
+    pub schedule: ScheduleConfig,
+    /// The training loop.
+    pub training: VisionTrainingConfig,
+    /// Validation during training.
+    pub validation: VisionValidationConfig,
+}
+
+impl Default for VisionConfig {
+    fn default() -> VisionConfig {
+        VisionConfig {
+            network: NetworkConfig::default(),
+            augment: AugmentConfig::default(),
+            init: VisionInitConfig::default(),
+            gradinit: GradInitConfig {
+                optimizer: Target::Sgd,
+                iterations: 390,
+                eta: 0.1,
+                tau: 1e-1,
+                gamma: 1.0,
+                ..GradInitConfig::default()
+            },
+            metainit: MetaInitConfig { iterations: 390, ..MetaInitConfig::default() },
+            optimizer: OptimizerConfig {
+                kind: OptimizerKind::Sgd,
+                decay_normalisation: false,
+                ..OptimizerConfig::default()
+            },
+            schedule: ScheduleConfig {
+                kind: ScheduleKind::Cosine,
+                learning_rate: 0.1,
+                ..ScheduleConfig::default()
+            },
+            training: VisionTrainingConfig::default(),
+            validation: VisionValidationConfig::default(),
+        }
+    }
+}
+
+impl VisionConfig {
+    /// Read a TOML file (none: the defaults) and apply `key=value` settings in order.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an unknown key (with the nearest one), a value of the wrong type or out of range.
+    pub fn load(path: Option<&Path>, settings: &[String]) -> Result<VisionConfig> {
+        match path {
+            Some(path) => VisionConfig::parse(&files::read_text(path)?, &path.display().to_string(), settings),
+            None => VisionConfig::parse("", "", settings),
+        }
+    }
+
+    /// As [`VisionConfig::load`], of text; `place` names it in errors.
+    pub fn parse(text: &str, place: &str, settings: &[String]) -> Result<VisionConfig> {
+        let config: VisionConfig = parse(text, place, settings, "nmt vision config")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML, without comments.
+    pub fn to_toml(&self) -> Result<String> {
+        to_toml(self)
+    }
+
+    /// What the training loop goes by, on so many pictures.
+    pub fn training_loop(&self, pictures: usize) -> LoopConfig {
+        let training = &self.training;
+        let batches = pictures.div_ceil(training.batch_size);
+        LoopConfig {
+            max_updates: training.max_epochs * batches.div_ceil(training.update_frequency) as u64,
+            max_epochs: training.max_epochs,
+            update_frequency: training.update_frequency,
+            seed: training.seed,
+            compute: training.compute.kind(),
+            log_every: training.log_every,
+            checkpoint_every: training.checkpoint_every,
+            validate_every: self.validation.every_updates,
+            patience: self.validation.patience,
+            higher_is_better: true,
+            clip_norm: self.optimizer.clip_norm,
+            schedule: self.schedule.clone(),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let training = &self.training;
+        for (key, value) in [
+            ("max_epochs", training.max_epochs),
+            ("batch_size", training.batch_size as u64),
+            ("update_frequency", training.update_frequency as u64),
+            ("log_every", training.log_every),
+        ] {
+            if value == 0 {
+                return Err(Error::usage(format!("training.{key} has to be 1 or more, found 0"), ""));
+            }
+        }
+        let tokens = GradInitConfig::default().max_tokens != self.gradinit.max_tokens
+            || MetaInitConfig::default().max_tokens != self.metainit.max_tokens;
+        if tokens {
+            return Err(Error::usage(
+                "max_tokens counts tokens, and pictures have none: GradInit and MetaInit take training.batch_size pictures",
+                "leave gradinit.max_tokens and metainit.max_tokens out",
+            ));
+        }
+        let fixup = self.network.architecture == Architecture::FixupResnet110;
+        if self.init.method == VisionInitMethod::Fixup && !fixup {
+            return Err(Error::usage(
+                "init.method = \"fixup\" is for network.architecture = \"fixup-resnet110\"",
+                "set that architecture, or leave init.method out",
+            ));
+        }
+        if fixup && self.network.batch_norm {
+            return Err(Error::usage(
+                "network.architecture = \"fixup-resnet110\" has no batch normalisation, found network.batch_norm = true",
+                "set network.batch_norm=false (--no-bn)",
+            ));
+        }
+        let rate = self.schedule.learning_rate;
+        if rate.is_nan() || rate <= 0.0 {
+            return Err(Error::usage(format!("schedule.learning_rate has to be above 0, found {rate}"), ""));
+        }
+        self.augment.check()?;
+        self.optimizer.check()?;
+        self.gradinit.check()?;
+        self.metainit.check()
+    }
+}

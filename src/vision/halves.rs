@@ -1,0 +1,53 @@
+//! S and S̃ of GradInit on pictures.
+
+use tch::Tensor;
+
+use super::network::PictureBatch;
+use super::pictures::PictureData;
+use crate::error::Result;
+use crate::init::gradinit::halves;
+use crate::random::split_mix;
+use crate::train::TrainingData;
+
+/// Draws S and S̃ for every iteration of GradInit: so many pictures that each of both has the batch size of training, in the
+/// order of training; what is in both is the same pixels. (The published code keeps half of a batch and draws the other
+/// half of S̃ anew.)
+pub struct PictureHalves<'a> {
+    data: &'a PictureData,
+    overlap: f64,
+    batches: Box<dyn Iterator<Item = Result<Vec<usize>>> + 'a>,
+    seed: u64,
+    drawn: u64,
+}
+
+impl<'a> PictureHalves<'a> {
+    /// The size of a batch that S and S̃ of `batch_size` pictures with this overlap are cut from.
+    pub fn batch_size(batch_size: usize, overlap: f64) -> usize {
+        ((batch_size as f64 * (2.0 - overlap)).round() as usize).max(3)
+    }
+
+    /// Start with the first epoch. `data` has batches of [`PictureHalves::batch_size`].
+    pub fn new(data: &'a PictureData, overlap: f64, seed: u64) -> PictureHalves<'a> {
+        PictureHalves { data, overlap, batches: Box::new(data.batches_without_end()), seed, drawn: 0 }
+    }
+
+    /// S and S̃ of the next iteration.
+    ///
+    /// # Errors
+    /// What reading pictures brings.
+    pub fn draw(&mut self) -> Result<(PictureBatch, PictureBatch)> {
+        let mut indices = Vec::new();
+        while indices.len() < 3 {
+            indices = self.batches.next().transpose()?.unwrap_or_default(); // It has no end.
+        }
+        self.drawn += 1;
+        let batch = self.data.batch(&indices, split_mix(self.seed.wrapping_add(self.drawn << 32)))?;
+        let (s, s_tilde) = halves(indices.len(), self.overlap);
+        let part = |range: std::ops::Range<usize>| {
+            let rows = |tensor: &Tensor| tensor.narrow(0, range.start as i64, range.len() as i64);
+            let mixed = batch.mixed.as_ref().map(|(others, share)| (rows(others), *share));
+            PictureBatch { pictures: rows(&batch.pictures), classes: rows(&batch.classes), mixed }
+        };
+        Ok((part(s), part(s_tilde)))
+    }
+}

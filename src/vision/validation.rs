@@ -1,0 +1,57 @@
+//! Loss and accuracy of a split.
+
+use serde_json::{Map, json};
+use tch::{Kind, Reduction, Tensor, no_grad};
+
+use super::network::Classifier;
+use super::pictures::PictureData;
+use crate::error::Result;
+use crate::task::Mode;
+use crate::train::Validation;
+
+/// What a network makes of a split.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Accuracy {
+    /// Pictures whose class is at the top.
+    pub correct: i64,
+    /// All pictures.
+    pub pictures: i64,
+    /// The mean cross-entropy, natural logarithm.
+    pub loss: f64,
+}
+
+impl Accuracy {
+    /// Of all pictures, in per cent.
+    pub fn percent(&self) -> f64 {
+        100.0 * self.correct as f64 / self.pictures.max(1) as f64
+    }
+}
+
+impl From<Accuracy> for Validation {
+    fn from(found: Accuracy) -> Validation {
+        let (value, loss) = (found.percent(), found.loss);
+        let pairs = [("accuracy", value), ("loss", loss)];
+        let text = format!("validation accuracy {value:.2} %, loss {loss:.4}");
+        Validation { value, found: Map::from_iter(pairs.map(|(key, value)| (key.into(), json!(value)))), text }
+    }
+}
+
+/// Classify all pictures of `data` with the running statistics.
+///
+/// # Errors
+/// What reading pictures brings.
+pub fn evaluate(network: &Classifier, theta: &Tensor, data: &PictureData, compute: Kind) -> Result<Accuracy> {
+    let mut found = Accuracy { correct: 0, pictures: 0, loss: 0.0 };
+    for batch in data.evaluation_batches() {
+        let batch = batch?;
+        no_grad(|| {
+            let logits = network.logits(theta, &batch.pictures, Mode::evaluate(compute));
+            let loss = logits.cross_entropy_loss::<Tensor>(&batch.classes, None, Reduction::Sum, -100, 0.0);
+            found.loss += loss.double_value(&[]);
+            found.correct += Classifier::correct(&logits, &batch.classes);
+            found.pictures += batch.classes.size()[0];
+        });
+    }
+    found.loss /= found.pictures.max(1) as f64;
+    Ok(found)
+}
