@@ -1,10 +1,11 @@
 //! `nmt gradinit`: learn one scale for every parameter block.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
-use nmt::init::gradinit::{Branch, Iteration, Target, gradinit};
+use nmt::init::gradinit::{Branch, GradInitConfig, Iteration, Target, gradinit};
 use nmt::init::rescale;
 use nmt::machine;
 use nmt::progress::{self, Progress};
@@ -116,27 +117,11 @@ impl GradInitArgs {
         ])
     }
 
-    /// Refuse an output that `nmt train` would not take, or that is there.
-    fn check_output(&self) -> Result<()> {
-        let output = &self.output;
-        if output.extension().is_none_or(|extension| extension != "safetensors") {
-            return Err(Error::usage(
-                format!("--output: expected a name that ends with .safetensors, found {}", output.display()),
-                format!("give {}", output.with_extension("safetensors").display()),
-            ));
-        }
-        if output.exists() && !self.overwrite {
-            let next = "give --overwrite to replace it, or another --output";
-            return Err(Error::usage(format!("{} exists already", output.display()), next));
-        }
-        Ok(())
-    }
-
     /// Run GradInit and write what it learnt.
     pub fn run(&self, threads: Option<usize>) -> Result<()> {
         let settings = self.settings()?;
         let config = self.config.load(&settings)?;
-        self.check_output()?;
+        check_output(&self.output, self.overwrite)?;
         if let (Some(recipe), false) = (&self.config.config, self.grid.is_empty()) {
             let seed = config.training.seed;
             let settings = self.config.set.iter().cloned().chain(settings.into_iter().flatten()).collect();
@@ -155,63 +140,90 @@ impl GradInitArgs {
             None => initialise(&config, &model, open, device, &stopped)?,
         }
         .to_device(device);
-        let blocks = model.layout().blocks();
-        let settings = &config.gradinit;
-        progress::note(format!(
-            "GradInit: {} blocks, {} parameters, {} iterations, γ {}, η {}, τ {}",
-            blocks.len(),
-            model.layout().total(),
-            settings.iterations,
-            settings.gamma,
-            settings.eta,
-            settings.tau
-        ));
-
-        let names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
-        let mut trajectory = Vec::new();
-        let mut summary = Summary::default();
-        let mut bar = Progress::new("gradinit", Some(settings.iterations));
-        let mut halves = OverlappingHalves::new(&data, settings, seed)?;
-        let scales = gradinit(
-            &model,
-            &theta0,
-            settings,
-            |_| halves.draw(),
-            |iteration| {
-                if trajectory.is_empty() {
-                    let gamma = finite(iteration.gamma);
-                    trajectory.push(json!({"event": "blocks", "names": names, "gamma": gamma}).to_string());
-                }
-                trajectory.push(
-                    serde_json::to_string(iteration)
-                        .map_err(|error| Error::content("the trajectory", "JSON", error.to_string(), ""))?,
-                );
-                summary.add(iteration);
-                bar.set(iteration.iteration + 1, || {
-                    let branch = if iteration.branch == Branch::Constraint { "constraint" } else { "objective" };
-                    format!("loss {:.3} gradient norm {:.1} {branch}", iteration.loss, iteration.gradient_norm)
-                });
-                Error::if_interrupted(stopped())
-            },
-        )?;
-        drop(bar);
-        progress::note(summary.describe());
-
-        let m = Tensor::from_slice(&scales).to_kind(tch::Kind::Float).to_device(device);
-        let mut metadata = identity.clone();
-        metadata.insert(LEARNT_FOR.into(), name_of(&settings.optimizer));
-        let by_name: serde_json::Map<String, serde_json::Value> =
-            names.iter().zip(&scales).map(|(name, scale)| (name.to_string(), json!(scale))).collect();
-        let pretty = serde_json::to_string_pretty(&by_name)
-            .map_err(|error| Error::content("the scales", "JSON", error.to_string(), ""))?;
-        let (scales_path, trajectory_path) =
-            (beside(&self.output, "scales.json"), beside(&self.output, "trajectory.jsonl"));
-        files::write_whole(&scales_path, (pretty + "\n").as_bytes())?;
-        files::write_whole(&trajectory_path, (trajectory.join("\n") + "\n").as_bytes())?;
-        // Last: whoever finds it finds the others, too.
-        save_weights(&self.output, model.layout(), &rescale(model.layout(), &theta0, &m), &metadata)?;
-        super::print(&format!("{}\n{}\n{}\n", self.output.display(), scales_path.display(), trajectory_path.display()))
+        let mut halves = OverlappingHalves::new(&data, &config.gradinit, seed)?;
+        learn(&model, &theta0, &config.gradinit, || halves.draw(), &self.output, identity, stopped)
     }
+}
+
+/// Refuse an output that `nmt train` would not take, or that is there.
+pub fn check_output(output: &Path, overwrite: bool) -> Result<()> {
+    if output.extension().is_none_or(|extension| extension != "safetensors") {
+        return Err(Error::usage(
+            format!("--output: expected a name that ends with .safetensors, found {}", output.display()),
+            format!("give {}", output.with_extension("safetensors").display()),
+        ));
+    }
+    if output.exists() && !overwrite {
+        let next = "give --overwrite to replace it, or another --output";
+        return Err(Error::usage(format!("{} exists already", output.display()), next));
+    }
+    Ok(())
+}
+
+/// Run GradInit from `theta0` on what `draw` gives, and write the rescaled parameters to `output`, the scales and the
+/// trajectory beside it; `identity` goes into the file.
+pub fn learn<T: Task>(
+    task: &T,
+    theta0: &Tensor,
+    settings: &GradInitConfig,
+    mut draw: impl FnMut() -> Result<(T::Batch, T::Batch)>,
+    output: &Path,
+    identity: BTreeMap<String, String>,
+    stopped: impl Fn() -> Option<i32>,
+) -> Result<()> {
+    let layout = task.layout();
+    let blocks = layout.blocks();
+    progress::note(format!(
+        "GradInit: {} blocks, {} parameters, {} iterations, γ {}, η {}, τ {}",
+        blocks.len(),
+        layout.total(),
+        settings.iterations,
+        settings.gamma,
+        settings.eta,
+        settings.tau
+    ));
+    let names: Vec<&str> = blocks.iter().map(|block| block.name.as_str()).collect();
+    let mut trajectory = Vec::new();
+    let mut summary = Summary::default();
+    let mut bar = Progress::new("gradinit", Some(settings.iterations));
+    let scales = gradinit(
+        task,
+        theta0,
+        settings,
+        |_| draw(),
+        |iteration| {
+            if trajectory.is_empty() {
+                let gamma = finite(iteration.gamma);
+                trajectory.push(json!({"event": "blocks", "names": names, "gamma": gamma}).to_string());
+            }
+            trajectory.push(
+                serde_json::to_string(iteration)
+                    .map_err(|error| Error::content("the trajectory", "JSON", error.to_string(), ""))?,
+            );
+            summary.add(iteration);
+            bar.set(iteration.iteration + 1, || {
+                let branch = if iteration.branch == Branch::Constraint { "constraint" } else { "objective" };
+                format!("loss {:.3} gradient norm {:.1} {branch}", iteration.loss, iteration.gradient_norm)
+            });
+            Error::if_interrupted(stopped())
+        },
+    )?;
+    drop(bar);
+    progress::note(summary.describe());
+
+    let m = Tensor::from_slice(&scales).to_kind(tch::Kind::Float).to_device(theta0.device());
+    let mut metadata = identity;
+    metadata.insert(LEARNT_FOR.into(), name_of(&settings.optimizer));
+    let by_name: serde_json::Map<String, serde_json::Value> =
+        names.iter().zip(&scales).map(|(name, scale)| (name.to_string(), json!(scale))).collect();
+    let pretty = serde_json::to_string_pretty(&by_name)
+        .map_err(|error| Error::content("the scales", "JSON", error.to_string(), ""))?;
+    let (scales_path, trajectory_path) = (beside(output, "scales.json"), beside(output, "trajectory.jsonl"));
+    files::write_whole(&scales_path, (pretty + "\n").as_bytes())?;
+    files::write_whole(&trajectory_path, (trajectory.join("\n") + "\n").as_bytes())?;
+    // Last: whoever finds it finds the others, too.
+    save_weights(output, layout, &rescale(layout, theta0, &m), &metadata)?;
+    super::print(&format!("{}\n{}\n{}\n", output.display(), scales_path.display(), trajectory_path.display()))
 }
 
 /// What a run of GradInit did, for its last note.

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use nmt::Result;
-use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::init::inspect::{Group, Inspection, inspect};
@@ -11,7 +10,7 @@ use nmt::machine;
 use nmt::plot::{Format, inspection, inspection_csv};
 use nmt::progress::{self, Progress};
 use nmt::task::Task;
-use nmt::train::{TrainingData, load_weights};
+use nmt::train::load_weights;
 use nmt::translation::{TranslationData, initialise, model_for};
 use tch::Tensor;
 
@@ -30,25 +29,8 @@ pub struct InspectArgs {
     data: PathBuf,
     #[command(flatten)]
     config: ConfigOptions,
-    /// Parameters, of `nmt gradinit` or a checkpoint such as RUN/best.safetensors, beside the initialisation that the
-    /// configuration draws, which comes first; may be repeated
-    #[arg(long, value_name = "FILE.safetensors")]
-    init: Vec<PathBuf>,
-    /// The name of each --init in the picture, in their order [default: the names of the files]
-    #[arg(long, value_name = "NAME", requires = "init")]
-    name: Vec<String>,
-    /// Only the files of --init, without the initialisation that the configuration draws
-    #[arg(long, requires = "init")]
-    files_only: bool,
-    /// The picture to write, as its extension says: .svg or .png
-    #[arg(long, value_name = "FILE")]
-    output: PathBuf,
-    /// Also write the figures as CSV
-    #[arg(long, value_name = "FILE")]
-    csv: Option<PathBuf>,
-    /// Minibatches of training data that the gradient's standard deviation is over
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=100_000))]
-    batches: u32,
+    #[command(flatten)]
+    drawing: DrawingOptions,
     /// Tokens of a minibatch: training.max_tokens
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -57,15 +39,39 @@ pub struct InspectArgs {
     seed: Option<u64>,
 }
 
+/// Which initialisations are drawn, and where to: what `nmt inspect` and `nmt vision inspect` share.
+#[derive(Debug, clap::Args)]
+pub struct DrawingOptions {
+    /// Parameters, of `nmt gradinit` or a checkpoint such as RUN/best.safetensors, beside the initialisation that the
+    /// configuration draws, which comes first; may be repeated
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub init: Vec<PathBuf>,
+    /// The name of each --init in the picture, in their order [default: the names of the files]
+    #[arg(long, value_name = "NAME", requires = "init")]
+    name: Vec<String>,
+    /// Only the files of --init, without the initialisation that the configuration draws
+    #[arg(long, requires = "init")]
+    pub files_only: bool,
+    /// The picture to write, as its extension says: .svg or .png
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+    /// Also write the figures as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Minibatches of training data that the gradient's standard deviation is over
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub batches: u32,
+}
+
 impl InspectArgs {
     /// Measure, draw, and say what was written.
     pub fn run(&self) -> Result<()> {
-        Format::of(&self.output)?;
+        self.drawing.check()?;
         let seed = || setting("training.seed", self.seed);
         let config = self.config.load(&[seed()])?;
         // The minibatches' size says nothing of the initialisation: Admin's is of the batches of training.
         let measured = self.config.load(&[seed(), setting("training.max_tokens", self.max_tokens)])?;
-        let names = self.names(&config)?;
+        let names = self.drawing.names(&name_of(&config.init.method))?;
         self.config.note_default_model();
         let device = machine::device();
         let open = || ParallelDataset::open(&self.data, "train", None, None);
@@ -73,15 +79,15 @@ impl InspectArgs {
         let (model, identity) = model_for(&dataset, &config)?;
         let stopped = signals::watch()?;
         let mut thetas: Vec<Tensor> = Vec::new();
-        if !self.files_only {
+        if !self.drawing.files_only {
             thetas.push(initialise(&config, &model, open, device, &stopped)?);
         }
-        for path in &self.init {
-            thetas.push(load_weights(path, model.layout(), &identity)?);
+        for path in &self.drawing.init {
+            thetas.push(load_weights(path, model.layout(), &identity)?.to_device(device));
         }
         let data = TranslationData::new(dataset, &measured, measured.training.max_tokens, device)?;
         // The same for all, so that they differ in nothing else.
-        let minibatches = data.batches_without_end().take(self.batches as usize).collect::<Result<Vec<_>>>()?;
+        let minibatches = data.batches_without_end().take(self.drawing.batches as usize).collect::<Result<Vec<_>>>()?;
         progress::note(format!(
             "{} blocks, {} parameters, {} minibatches of {} tokens",
             model.layout().blocks().len(),
@@ -89,15 +95,35 @@ impl InspectArgs {
             minibatches.len(),
             measured.training.max_tokens
         ));
-        let mut bar = Progress::new("inspect", Some((minibatches.len() * thetas.len()) as u64));
+        let batches = || minibatches.iter().map(|indices| Ok(data.collate(indices)));
+        self.drawing.draw(&model, &thetas, &names, batches, stopped)
+    }
+}
+
+impl DrawingOptions {
+    /// Refuse an output that is no picture.
+    pub fn check(&self) -> Result<()> {
+        Format::of(&self.output).map(|_| ())
+    }
+
+    /// Measure every θ on the same minibatches, draw, and say what was written.
+    pub fn draw<T: Task, I: ExactSizeIterator<Item = Result<T::Batch>>>(
+        &self,
+        task: &T,
+        thetas: &[Tensor],
+        names: &[String],
+        minibatches: impl Fn() -> I,
+        stopped: impl Fn() -> Option<i32>,
+    ) -> Result<()> {
+        let mut bar = Progress::new("inspect", Some((minibatches().len() * thetas.len()) as u64));
         let mut inspections = Vec::new();
-        for (theta, name) in thetas.iter().zip(&names) {
-            let batches = minibatches.iter().map(|indices| {
+        for (theta, name) in thetas.iter().zip(names) {
+            let batches = minibatches().map(|batch| {
                 Error::if_interrupted(stopped())?;
                 bar.add(1);
-                Ok(data.collate(indices))
+                batch
             });
-            inspections.push(inspect(&model, name, &theta.to_device(device), batches)?);
+            inspections.push(inspect(task, name, theta, batches)?);
         }
         drop(bar);
         for line in comparisons(&inspections) {
@@ -112,15 +138,15 @@ impl InspectArgs {
         super::print(&written)
     }
 
-    /// What each initialisation is called.
-    fn names(&self, config: &Config) -> Result<Vec<String>> {
+    /// What each initialisation is called; `drawn` is the one that the configuration draws.
+    pub fn names(&self, drawn: &str) -> Result<Vec<String>> {
         if !self.name.is_empty() && self.name.len() != self.init.len() {
             return Err(Error::usage(
                 format!("--name: expected one for each of {} --init, found {}", self.init.len(), self.name.len()),
                 "give --name after each --init, or none",
             ));
         }
-        let mut names = if self.files_only { Vec::new() } else { vec![name_of(&config.init.method)] };
+        let mut names = if self.files_only { Vec::new() } else { vec![drawn.to_string()] };
         if self.name.is_empty() {
             let short: Vec<String> = self.init.iter().map(|path| short_name(path)).collect();
             let alone = |name: &String| short.iter().chain(&names).filter(|other| *other == name).count() == 1;

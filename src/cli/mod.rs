@@ -18,6 +18,7 @@ mod score_systems;
 mod signals;
 mod train;
 mod translate;
+mod vision;
 
 use clap::{Parser, Subcommand};
 
@@ -70,6 +71,9 @@ enum Command {
     Plot(plot::PlotArgs),
     /// Print the resolved configuration, every key with its meaning
     Config(config::ConfigArgs),
+    /// Image classification: the networks of the GradInit paper's Table 1
+    #[command(subcommand)]
+    Vision(vision::VisionCommand),
     /// Say what was found of libtorch, threads, processor features and GPU
     Doctor,
 }
@@ -96,6 +100,7 @@ impl CommandLine {
             Command::Plot(arguments) => arguments.run(),
             Command::Config(arguments) => arguments.run(),
             Command::Experiment(arguments) => arguments.run(self.quiet, threads),
+            Command::Vision(command) => return command.run_on_text(),
             Command::Score(_)
             | Command::Gradinit(_)
             | Command::Inspect(_)
@@ -123,6 +128,7 @@ impl CommandLine {
         match &self.command {
             Command::Gradinit(arguments) => arguments.run(self.threads.map(usize::from)),
             Command::Inspect(arguments) => arguments.run(),
+            Command::Vision(command) => command.run(),
             Command::Train(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),
             Command::Score(arguments) => arguments.run(),

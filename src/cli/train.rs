@@ -7,9 +7,10 @@ use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::model::Transformer;
+use nmt::optim::OptimizerConfig;
 use nmt::params::safetensors_metadata;
 use nmt::task::Task;
-use nmt::train::{BEST, Checkpoint, LAST, Run, load_weights, train};
+use nmt::train::{BEST, Checkpoint, LAST, Outcome, Run, load_weights, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, initialise, model_for};
 use nmt::{Result, files, machine, progress};
 
@@ -82,23 +83,8 @@ impl TrainArgs {
     pub fn run(&self) -> Result<()> {
         let run = &self.output;
         let last = run.join(LAST);
-        if last.exists() && !self.resume {
-            return Err(Error::usage(
-                format!("{} holds a run already", run.display()),
-                "go on with it by --resume, or choose another --output",
-            ));
-        }
-        let resume = self.resume && last.exists();
-        if self.resume && !resume && self.config.is_empty() {
-            return Err(Error::usage(
-                format!("{} holds no {LAST} to go on from", run.display()),
-                "check --output; to start a run, say with what: --config, and --init and --set as you mean them",
-            ));
-        }
+        let resume = taken_up(run, self.resume, !self.config.is_empty())?;
         let config = self.resolve(resume)?;
-        if self.resume && !resume {
-            progress::note(format!("{} holds no run yet: a new one starts", run.display()));
-        }
         if !resume {
             self.config.note_default_model();
         }
@@ -148,16 +134,8 @@ impl TrainArgs {
             |theta| validator.validate(&model, theta),
             signal,
         )?;
-        let best = outcome.best.map_or(String::new(), |(value, update)| {
-            let metric = name_of(&config.validation.chosen_metric());
-            format!(", best {metric} {value:.3} at update {update} in {}", run.join(BEST).display())
-        });
-        let nothing = if outcome.updates == updates_before { "nothing to do: " } else { "" };
-        progress::note(format!(
-            "{nothing}trained {} updates, {} epochs, {:.0} s (ended by {}){best}",
-            outcome.updates, outcome.epochs, outcome.seconds, outcome.reason
-        ));
-        super::print(&format!("{}\n", run.display()))
+        let metric = name_of(&config.validation.chosen_metric());
+        report(&outcome, updates_before, &metric, run)
     }
 
     /// The configuration, with everything automatic resolved.
@@ -177,7 +155,7 @@ impl TrainArgs {
         config.training.compute = config.training.compute.resolved();
         if resume {
             let saved = Config::load(Some(&saved_path), &[])?;
-            check_unchanged(&saved, &config, &saved_path)?;
+            check_unchanged(&saved, &config, &saved_path, &MAY_CHANGE)?;
             let (before, now) = (saved.training.max_updates, config.training.max_updates);
             if before != now {
                 progress::note(format!(
@@ -200,14 +178,49 @@ impl TrainArgs {
         identity: &BTreeMap<String, String>,
     ) -> Result<tch::Tensor> {
         let theta = load_weights(path, model.layout(), identity)?;
-        note_other_optimizer(path, config)?;
+        note_other_optimizer(path, &config.optimizer)?;
         Ok(theta)
     }
 }
 
+/// Say how a run ended; its folder is the result.
+pub fn report(outcome: &Outcome, updates_before: u64, metric: &str, run: &Path) -> Result<()> {
+    let best = outcome.best.map_or(String::new(), |(value, update)| {
+        format!(", best {metric} {value:.3} at update {update} in {}", run.join(BEST).display())
+    });
+    let nothing = if outcome.updates == updates_before { "nothing to do: " } else { "" };
+    progress::note(format!(
+        "{nothing}trained {} updates, {} epochs, {:.0} s (ended by {}){best}",
+        outcome.updates, outcome.epochs, outcome.seconds, outcome.reason
+    ));
+    super::print(&format!("{}\n", run.display()))
+}
+
+/// Refuse a run folder that holds a run already, and one to go on with that holds none and is given nothing to start from.
+/// Whether the run is taken up again.
+pub fn taken_up(run: &Path, resume: bool, config_given: bool) -> Result<bool> {
+    let exists = run.join(LAST).exists();
+    if exists && !resume {
+        return Err(Error::usage(
+            format!("{} holds a run already", run.display()),
+            "go on with it by --resume, or choose another --output",
+        ));
+    }
+    if resume && !exists && !config_given {
+        return Err(Error::usage(
+            format!("{} holds no {LAST} to go on from", run.display()),
+            "check --output; to start a run, say with what: --config, and --init and --set as you mean them",
+        ));
+    }
+    if resume && !exists {
+        progress::note(format!("{} holds no run yet: a new one starts", run.display()));
+    }
+    Ok(resume && exists)
+}
+
 /// Say so when parameters were learnt for another optimiser than the one that trains.
-fn note_other_optimizer(path: &Path, config: &Config) -> Result<()> {
-    let trains = name_of(&config.optimizer.kind);
+pub fn note_other_optimizer(path: &Path, optimizer: &OptimizerConfig) -> Result<()> {
+    let trains = name_of(&optimizer.kind);
     if let Some(learnt) = safetensors_metadata(path)?.get(LEARNT_FOR).filter(|learnt| **learnt != trains) {
         progress::note(format!(
             "warning: {} was learnt for {learnt} (nmt gradinit --optimizer), and {trains} trains",
@@ -218,8 +231,9 @@ fn note_other_optimizer(path: &Path, config: &Config) -> Result<()> {
 }
 
 /// Refuse to go on with a run under a configuration that would have made another run.
-fn check_unchanged(saved: &Config, now: &Config, path: &Path) -> Result<()> {
-    let table = |config: &Config| -> Result<toml::Table> {
+/// `may_change` has the keys that make no difference to it.
+pub fn check_unchanged<C: serde::Serialize>(saved: &C, now: &C, path: &Path, may_change: &[&str]) -> Result<()> {
+    let table = |config: &C| -> Result<toml::Table> {
         toml::Table::try_from(config)
             .map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
     };
@@ -228,7 +242,7 @@ fn check_unchanged(saved: &Config, now: &Config, path: &Path) -> Result<()> {
         for (key, old) in keys.as_table().into_iter().flatten() {
             let name = format!("{section}.{key}");
             let new = now.get(section).and_then(|keys| keys.get(key));
-            if new != Some(old) && !MAY_CHANGE.contains(&name.as_str()) {
+            if new != Some(old) && !may_change.contains(&name.as_str()) {
                 return Err(Error::usage(
                     format!(
                         "{}: expected {name} = {old} as the run began, found {}",

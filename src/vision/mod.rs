@@ -1,10 +1,23 @@
 //! Image classification over the same parts as translation: θ, GradInit, MetaInit, optimisers and the training loop.
 
+mod config;
+mod halves;
+mod initialise;
 mod kaiming;
 mod module;
 mod network;
 mod nets;
+pub mod pictures;
+mod validation;
 
+pub use config::{
+    NetworkConfig, VisionConfig, VisionInitConfig, VisionInitMethod, VisionTrainingConfig, VisionValidationConfig,
+};
+pub use halves::PictureHalves;
+pub use initialise::initialise;
 pub use kaiming::{fixup, kaiming};
-pub use module::{BatchNorm, Builder, Convolution, Geometry, Linear, Module, Pass, Plain, Residual, Sequence, Statistics};
+pub use module::{
+    BatchNorm, Builder, Convolution, Geometry, Linear, Module, Pass, Plain, Residual, Sequence, Statistics,
+};
 pub use network::{Architecture, Classifier, PictureBatch};
+pub use validation::{Accuracy, evaluate};

@@ -33,6 +33,28 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// Every one of them.
+    pub const ALL: [Architecture; 6] = [
+        Architecture::Vgg19,
+        Architecture::Resnet110,
+        Architecture::Wrn28_10,
+        Architecture::FixupResnet110,
+        Architecture::Densenet100,
+        Architecture::Resnet50,
+    ];
+
+    /// Its name in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Architecture::Vgg19 => "vgg19",
+            Architecture::Resnet110 => "resnet110",
+            Architecture::Wrn28_10 => "wrn-28-10",
+            Architecture::FixupResnet110 => "fixup-resnet110",
+            Architecture::Densenet100 => "densenet100",
+            Architecture::Resnet50 => "resnet50",
+        }
+    }
+
     /// Height and width of the pictures that it is for, and their number of classes.
     pub fn pictures(self) -> (i64, i64) {
         if self == Architecture::Resnet50 { (224, 1000) } else { (32, 10) }

@@ -1,0 +1,60 @@
+//! `nmt vision evaluate`: the accuracy of a trained network.
+
+use std::path::PathBuf;
+
+use nmt::Result;
+use nmt::machine;
+use nmt::task::Task;
+use nmt::train::{BEST, LAST, load_running, load_weights};
+use nmt::vision::{VisionConfig, evaluate};
+use serde_json::json;
+
+use super::options::{PictureOptions, network_for, saved_config};
+
+/// Arguments of `nmt vision evaluate`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  nmt vision evaluate --model run --data cifar10")]
+pub struct EvaluateArgs {
+    #[command(flatten)]
+    pictures: PictureOptions,
+    /// The run folder of `nmt vision train`
+    #[arg(long, value_name = "RUN")]
+    model: PathBuf,
+    /// The checkpoint `last` instead of `best`
+    #[arg(long)]
+    last: bool,
+    /// The split
+    #[arg(long, value_name = "NAME", default_value = "test")]
+    split: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl EvaluateArgs {
+    /// Classify, and print how much was right.
+    pub fn run(&self) -> Result<()> {
+        let config = VisionConfig::load(Some(&saved_config(&self.model)), &[])?;
+        let device = machine::device();
+        let data = self.pictures.batches(&self.split, &config, config.training.batch_size, device)?;
+        let (network, identity) = network_for(&config, data.pictures().classes(), device);
+        let checkpoint = self.model.join(if self.last { LAST } else { BEST });
+        let theta = load_weights(&checkpoint, network.layout(), &identity)?.to_device(device);
+        load_running(&checkpoint, &network)?;
+        let found = evaluate(&network, &theta, &data, config.training.compute.kind())?;
+        if self.json {
+            let (correct, pictures) = (found.correct, found.pictures);
+            let object =
+                json!({"accuracy": found.percent(), "correct": correct, "pictures": pictures, "loss": found.loss});
+            return super::super::print(&format!("{object}\n"));
+        }
+        super::super::print(&format!(
+            "accuracy {:.2} % ({} of {}), loss {:.4}\n",
+            found.percent(),
+            found.correct,
+            found.pictures,
+            found.loss
+        ))
+    }
+}

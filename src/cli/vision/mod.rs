@@ -1,0 +1,49 @@
+//! `nmt vision`: image classification over the same parts as translation.
+
+mod evaluate;
+mod gradinit;
+mod inspect;
+mod options;
+mod train;
+
+use clap::Subcommand;
+use nmt::Result;
+use nmt::config::describe;
+
+/// The commands of `nmt vision`.
+#[derive(Debug, Subcommand)]
+pub enum VisionCommand {
+    /// Learn the initialisation of an image network: one scale for every parameter block
+    Gradinit(gradinit::VisionGradInitArgs),
+    /// Train an image network
+    Train(train::VisionTrainArgs),
+    /// Classify a split and say how much of it was right
+    Evaluate(evaluate::EvaluateArgs),
+    /// Draw weights and their gradients layer by layer, before and after GradInit
+    Inspect(inspect::VisionInspectArgs),
+    /// Print the resolved configuration, every key with its meaning
+    Config(options::NetworkOptions),
+}
+
+impl VisionCommand {
+    /// Run a command that does not compute; none where it does.
+    pub fn run_on_text(&self) -> Option<Result<()>> {
+        match self {
+            VisionCommand::Config(options) => {
+                Some(options.load(&[]).and_then(|config| super::print(&describe(&config)?)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Run the command.
+    pub fn run(&self) -> Result<()> {
+        match self {
+            VisionCommand::Gradinit(arguments) => arguments.run(),
+            VisionCommand::Train(arguments) => arguments.run(),
+            VisionCommand::Evaluate(arguments) => arguments.run(),
+            VisionCommand::Inspect(arguments) => arguments.run(),
+            VisionCommand::Config(_) => Ok(()), // Done on text.
+        }
+    }
+}

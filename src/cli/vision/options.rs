@@ -1,0 +1,103 @@
+//! Options that the commands of `nmt vision` share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use nmt::Result;
+use nmt::vision::pictures::{Corrupt, PictureData, Pictures};
+use nmt::vision::{Architecture, Classifier, VisionConfig};
+use tch::Device;
+
+use super::super::model_options::{ConfigOptions, setting};
+
+/// Which network, and how it is trained.
+#[derive(Debug, Clone, clap::Args)]
+pub struct NetworkOptions {
+    #[command(flatten)]
+    config: ConfigOptions,
+    /// The network: network.architecture
+    #[arg(long, value_name = "NAME", value_parser = architectures())]
+    arch: Option<String>,
+    /// Learnable biases in the place of batch normalisation: network.batch_norm=false
+    #[arg(long)]
+    no_bn: bool,
+    /// Pictures of a batch: training.batch_size
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// The seed of everything: training.seed
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+fn architectures() -> clap::builder::PossibleValuesParser {
+    clap::builder::PossibleValuesParser::new(Architecture::ALL.map(|architecture| architecture.name()))
+}
+
+impl NetworkOptions {
+    /// Whether nothing was said.
+    pub fn is_empty(&self) -> bool {
+        self.config.is_empty() && self.arch.is_none() && !self.no_bn
+    }
+
+    /// With the configuration of a run, where none was given.
+    pub fn or_config(&self, path: PathBuf) -> NetworkOptions {
+        let mut options = self.clone();
+        options.config.config.get_or_insert(path);
+        options
+    }
+
+    /// The configuration: defaults, file, `--set`, these options, and then `further` settings of other ones.
+    pub fn load(&self, further: &[Option<String>]) -> Result<VisionConfig> {
+        let own = [
+            setting("network.architecture", self.arch.as_ref()),
+            self.no_bn.then(|| "network.batch_norm=false".to_string()),
+            setting("training.batch_size", self.batch_size),
+            setting("training.seed", self.seed),
+        ];
+        let settings: Vec<String> = self.config.set.iter().cloned().chain(own.into_iter().flatten()).collect();
+        let settings: Vec<String> = settings.into_iter().chain(further.iter().flatten().cloned()).collect();
+        VisionConfig::load(self.config.config.as_deref(), &settings)
+    }
+}
+
+/// Which pictures.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PictureOptions {
+    /// The pictures: CIFAR-10's binary version (folder or archive), a folder with train/CLASS/*.jpg and test/CLASS/*.jpg
+    /// (or val/), or a folder with an archive of each
+    #[arg(long, value_name = "PATH")]
+    data: PathBuf,
+    /// Leave corrupt pictures out, with their names, instead of failing
+    #[arg(long)]
+    skip_corrupt: bool,
+}
+
+impl PictureOptions {
+    /// A split, `train` or `test`, for a network.
+    pub fn open(&self, split: &str, config: &VisionConfig) -> Result<Pictures> {
+        let corrupt = if self.skip_corrupt { Corrupt::Skip } else { Corrupt::Fail };
+        let (side, _) = config.network.architecture.pictures();
+        Pictures::open(&self.data, split, side, corrupt)
+    }
+
+    /// A split as batches of `batch_size`.
+    pub fn batches(&self, split: &str, config: &VisionConfig, batch_size: usize, device: Device) -> Result<PictureData> {
+        PictureData::new(self.open(split, config)?, &config.augment, batch_size, config.training.seed, device)
+    }
+}
+
+/// The network of a configuration for the classes of its pictures, and what its checkpoints belong to.
+pub fn network_for(
+    config: &VisionConfig,
+    classes: &[String],
+    device: Device,
+) -> (Classifier, BTreeMap<String, String>) {
+    let network = config.network.clone();
+    let classifier = Classifier::new(network.architecture, network.batch_norm, classes.len() as i64, device);
+    (classifier, BTreeMap::from([("classes".to_string(), classes.join(" "))]))
+}
+
+/// The configuration of a run folder.
+pub fn saved_config(run: &Path) -> PathBuf {
+    run.join("config.toml")
+}
