@@ -3,8 +3,8 @@
 //! Admin's profile is a matter of the Transformer ([`crate::model::WSkipRule`]).
 
 mod fixup;
-mod halves;
 pub mod gradinit;
+mod halves;
 pub mod inspect;
 pub mod metainit;
 mod scales;

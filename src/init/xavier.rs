@@ -25,7 +25,9 @@ pub fn xavier(layout: &Layout, seed: u64) -> Tensor {
                 Tensor::ones([block.numel()], options)
             }
             BlockKind::Convolution => uniform((block.shape.iter().skip(1).product::<i64>().max(1) as f64).powf(-0.5)),
-            BlockKind::NormBias | BlockKind::BranchBias | BlockKind::RunningMean => Tensor::zeros([block.numel()], options),
+            BlockKind::NormBias | BlockKind::BranchBias | BlockKind::RunningMean => {
+                Tensor::zeros([block.numel()], options)
+            }
             BlockKind::Bias if block.name.ends_with("out_proj.bias") => Tensor::zeros([block.numel()], options),
             BlockKind::Bias => uniform((fan_in(&block.name).unwrap_or(block.numel()) as f64).powf(-0.5)),
             BlockKind::Embedding => {

@@ -204,8 +204,8 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         }
 
         let epoch_ends = end == batches.len();
-        let last = state.update == last_update
-            || (epoch_ends && config.max_epochs > 0 && state.epoch >= config.max_epochs);
+        let last =
+            state.update == last_update || (epoch_ends && config.max_epochs > 0 && state.epoch >= config.max_epochs);
         let due = match config.validate_every {
             0 => epoch_ends,
             every => state.update.is_multiple_of(every),

@@ -155,11 +155,7 @@ impl Default for VisionConfig {
                 decay_normalisation: false,
                 ..OptimizerConfig::default()
             },
-            schedule: ScheduleConfig {
-                kind: ScheduleKind::Cosine,
-                learning_rate: 0.1,
-                ..ScheduleConfig::default()
-            },
+            schedule: ScheduleConfig { kind: ScheduleKind::Cosine, learning_rate: 0.1, ..ScheduleConfig::default() },
             training: VisionTrainingConfig::default(),
             validation: VisionValidationConfig::default(),
         }

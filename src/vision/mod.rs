@@ -5,8 +5,8 @@ mod halves;
 mod initialise;
 mod kaiming;
 mod module;
-mod network;
 mod nets;
+mod network;
 pub mod pictures;
 mod validation;
 

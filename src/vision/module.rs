@@ -169,8 +169,8 @@ impl Module for BatchNorm {
         input.batch_norm(
             Some(&pass.exact[self.scale]),
             Some(&pass.exact[self.shift]),
-            running(self.mean),
-            running(self.variance),
+            running(self.mean).as_ref(),
+            running(self.variance).as_ref(),
             pass.statistics != Statistics::Running,
             MOMENTUM,
             EPSILON,
@@ -232,9 +232,7 @@ impl Module for Plain {
             Plain::OverlappingMaxPool(Geometry { kernel, stride, padding }) => {
                 input.max_pool2d([kernel, kernel], [stride, stride], [padding, padding], [1, 1], false)
             }
-            Plain::AveragePool(size) => {
-                input.avg_pool2d([size, size], [size, size], [0, 0], false, true, None::<i64>)
-            }
+            Plain::AveragePool(size) => input.avg_pool2d([size, size], [size, size], [0, 0], false, true, None::<i64>),
             Plain::GlobalAverage => input.mean_dim([2i64, 3].as_slice(), true, None),
         }
     }

@@ -1,11 +1,11 @@
 //! `nmt vision inspect`: what initialisations of an image network look like, layer by layer.
 
+use nmt::Result;
 use nmt::machine;
 use nmt::progress;
 use nmt::task::Task;
 use nmt::train::{TrainingData, load_weights};
 use nmt::vision::initialise;
-use nmt::Result;
 use tch::Tensor;
 
 use super::super::inspect::DrawingOptions;

@@ -81,7 +81,13 @@ impl PictureOptions {
     }
 
     /// A split as batches of `batch_size`.
-    pub fn batches(&self, split: &str, config: &VisionConfig, batch_size: usize, device: Device) -> Result<PictureData> {
+    pub fn batches(
+        &self,
+        split: &str,
+        config: &VisionConfig,
+        batch_size: usize,
+        device: Device,
+    ) -> Result<PictureData> {
         PictureData::new(self.open(split, config)?, &config.augment, batch_size, config.training.seed, device)
     }
 }
