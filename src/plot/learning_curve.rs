@@ -1,4 +1,4 @@
-//! Learning curves: losses, and BLEU where it was measured, against updates.
+//! Learning curves: losses, and BLEU or accuracy where it was measured, against updates.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::files::write_atomically;
 /// Draw the learning curves of runs over each other and write them to `output`, an `.svg` or a `.png`.
 ///
 /// A run is its name in the legend and the path of its log. The upper panel shows the negative log-likelihood of
-/// training (with dropout) and of validation in bits per target token, the lower one BLEU of validation where a log has it. The
-/// loss of a run that diverges leaves the panel above the largest first loss of all runs.
+/// training (with dropout) and of validation in bits per target token, the lower one BLEU of validation where a log has it.
+/// Of image networks it is the cross-entropy and the accuracy. The loss of a run that diverges leaves the panel above the largest first loss of all runs.
 ///
 /// # Errors
 /// [`Error::Usage`] for another extension or no runs, [`Error::Content`] for a line of a log that cannot be understood
@@ -58,12 +58,13 @@ fn write_csv(runs: &[Run], writer: &mut impl Write) -> csv::Result<()> {
         "bleu",
         "learning_rate",
         "gradient_norm",
+        "accuracy",
     ])?;
     for run in runs {
         for (event, points) in [("update", &run.training), ("validation", &run.validation)] {
             for point in points {
-                let Point { loss, nll_loss, perplexity, bleu, learning_rate, gradient_norm, .. } = point;
-                let values = [loss, nll_loss, perplexity, bleu, learning_rate, gradient_norm];
+                let Point { loss, nll_loss, perplexity, bleu, learning_rate, gradient_norm, accuracy, .. } = point;
+                let values = [loss, nll_loss, perplexity, bleu, learning_rate, gradient_norm, accuracy];
                 let values = values.map(|value| value.map(|value| value.to_string()).unwrap_or_default());
                 let epoch = point.epoch.map(|epoch| epoch.to_string()).unwrap_or_default();
                 let place = [run.name.clone(), event.to_owned(), point.update.to_string(), epoch];
@@ -79,14 +80,14 @@ struct LearningCurve {
     curves: Vec<Curve>,
     updates: Axis,
     loss: Axis,
-    bleu: Option<Axis>,
+    score: Option<Axis>,
 }
 
 struct Curve {
     name: String,
     training: Vec<(f64, f64)>,
     validation: Vec<(f64, f64)>,
-    bleu: Vec<(f64, f64)>,
+    score: Vec<(f64, f64)>,
 }
 
 impl LearningCurve {
@@ -96,20 +97,25 @@ impl LearningCurve {
             .map(|run| Curve {
                 name: run.name.clone(),
                 training: series(&run.training, |point| point.nll_loss.or(point.loss)),
-                validation: series(&run.validation, |point| point.nll_loss),
-                bleu: series(&run.validation, |point| point.bleu),
+                validation: series(&run.validation, |point| point.nll_loss.or(point.accuracy.and(point.loss))),
+                score: series(&run.validation, |point| point.bleu.or(point.accuracy)),
             })
             .collect();
-        let lines = curves.iter().flat_map(|curve| [&curve.training, &curve.validation, &curve.bleu]);
+        let lines = curves.iter().flat_map(|curve| [&curve.training, &curve.validation, &curve.score]);
         let last = lines.flatten().map(|point| point.0).fold(1.0, f64::max);
         let losses = || curves.iter().flat_map(|curve| [&curve.training, &curve.validation]);
         let ceiling = losses().filter_map(|line| line.first()).map(|point| point.1).fold(0.0, f64::max);
         let (low, high) = ends(losses().flatten().map(|point| point.1)).unwrap_or((0.0, 1.0));
-        let best = ends(curves.iter().flat_map(|curve| &curve.bleu).map(|point| point.1));
+        let best = ends(curves.iter().flat_map(|curve| &curve.score).map(|point| point.1));
+        let pictures = runs.iter().flat_map(|run| &run.validation).any(|point| point.accuracy.is_some());
+        let (loss, score) = match pictures {
+            true => ("cross-entropy (natural logarithm)", "validation accuracy (%)"),
+            false => ("loss (bits per target token)", "validation BLEU"),
+        };
         LearningCurve {
             updates: Axis::starting_at("updates", 0.0, last),
-            loss: Axis::linear("loss (bits per target token)", low, high.min(ceiling.max(low))),
-            bleu: best.map(|(_, high)| Axis::linear("validation BLEU", 0.0, high)),
+            loss: Axis::linear(loss, low, high.min(ceiling.max(low))),
+            score: best.map(|(_, high)| Axis::linear(score, 0.0, high)),
             curves,
         }
     }
@@ -138,7 +144,7 @@ fn validation_stroke(color: RGBColor) -> Stroke {
 
 impl Picture for LearningCurve {
     fn size(&self) -> (u32, u32) {
-        (1800, if self.bleu.is_some() { 1400 } else { 900 })
+        (1800, if self.score.is_some() { 1400 } else { 900 })
     }
 
     fn draw<B: DrawingBackend>(&self, area: &Area<B>) -> Drawn<B> {
@@ -156,11 +162,11 @@ impl Picture for LearningCurve {
             kinds.push(("validation negative log-likelihood".to_owned(), validation_stroke(INK)));
         }
         let panels = legend(area, &[runs, kinds])?;
-        let (upper, lower) = match self.bleu {
+        let (upper, lower) = match self.score {
             Some(_) => panels.split_vertically(panels.relative_to_height(0.58) as i32),
             None => panels.split_vertically(panels.dim_in_pixel().1 as i32),
         };
-        let mut losses = Panel::new(&upper, &self.updates, &self.loss, self.bleu.is_none())?;
+        let mut losses = Panel::new(&upper, &self.updates, &self.loss, self.score.is_none())?;
         // Training goes below: it wavers, and would hide the validations of other runs.
         for (number, curve) in self.curves.iter().enumerate() {
             losses.line(&curve.training, of_run(number, training_stroke))?;
@@ -168,10 +174,10 @@ impl Picture for LearningCurve {
         for (number, curve) in self.curves.iter().enumerate() {
             losses.line(&curve.validation, of_run(number, validation_stroke))?;
         }
-        if let Some(axis) = &self.bleu {
+        if let Some(axis) = &self.score {
             let mut scores = Panel::new(&lower, &self.updates, axis, true)?;
             for (number, curve) in self.curves.iter().enumerate() {
-                scores.line(&curve.bleu, of_run(number, validation_stroke))?;
+                scores.line(&curve.score, of_run(number, validation_stroke))?;
             }
         }
         Ok(())

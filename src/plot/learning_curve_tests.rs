@@ -98,12 +98,12 @@ fn csv_holds_the_points_of_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("curve.csv");
     learning_curve_csv(&runs(folder.path(), &[("a, \"b\"", LOG)]), &output).unwrap();
-    let expected = r#"run,event,update,epoch,loss,nll_loss,perplexity,bleu,learning_rate,gradient_norm
-"a, ""b""",update,100,1,9.5,8.25,,,0.0005,1.5
-"a, ""b""",update,200,1,7.5,6.25,,,0.0005,1.25
-"a, ""b""",update,300,2,,,,,0.0005,
-"a, ""b""",validation,200,1,7.25,6.5,90.5,12.5,,
-"a, ""b""",validation,300,2,6.5,5.5,45.25,20.5,,
+    let expected = r#"run,event,update,epoch,loss,nll_loss,perplexity,bleu,learning_rate,gradient_norm,accuracy
+"a, ""b""",update,100,1,9.5,8.25,,,0.0005,1.5,
+"a, ""b""",update,200,1,7.5,6.25,,,0.0005,1.25,
+"a, ""b""",update,300,2,,,,,0.0005,,
+"a, ""b""",validation,200,1,7.25,6.5,90.5,12.5,,,
+"a, ""b""",validation,300,2,6.5,5.5,45.25,20.5,,,
 "#;
     assert_eq!(fs::read_to_string(output).unwrap(), expected);
 }

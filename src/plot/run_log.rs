@@ -25,7 +25,8 @@ pub struct Point {
     pub update: u64,
     /// The epoch, counted from 1.
     pub epoch: Option<u64>,
-    /// The loss that is minimised, with label smoothing, bits per target token.
+    /// The loss that is minimised, with label smoothing, bits per target token; of pictures the cross-entropy, natural
+    /// logarithm.
     pub loss: Option<f64>,
     /// The negative log-likelihood, bits per target token.
     pub nll_loss: Option<f64>,
@@ -33,6 +34,8 @@ pub struct Point {
     pub perplexity: Option<f64>,
     /// BLEU of the validation set, 0 to 100.
     pub bleu: Option<f64>,
+    /// Pictures of the validation set that were classified rightly, in per cent.
+    pub accuracy: Option<f64>,
     /// The step size of the last update.
     pub learning_rate: Option<f64>,
     /// The mean norm of the gradient before clipping.
@@ -62,7 +65,7 @@ impl Run {
                 Event::Other => {}
             }
         }
-        let drawable = |point: &Point| point.loss.or(point.nll_loss).or(point.bleu).is_some();
+        let drawable = |point: &Point| point.loss.or(point.nll_loss).or(point.bleu).or(point.accuracy).is_some();
         if !run.training.iter().chain(&run.validation).any(drawable) {
             return Err(Error::content(
                 path.display().to_string(),
