@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use nmt::config::{Compute, Config};
 use nmt::data::DataFolder;
-use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, csv, maps, markdown};
+use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, maps, markdown};
 use nmt::plot::heat_maps;
 use nmt::{Error, Result, files, machine, progress};
 
@@ -21,7 +20,7 @@ pub struct ExperimentArgs {
     /// The plan: a TOML file of methods, axes and seeds over one recipe
     #[arg(value_name = "PLAN.toml")]
     plan: PathBuf,
-    /// The data folder that `nmt preprocess` made
+    /// The data folder that `nmt preprocess` made; of a plan of image networks what `nmt vision train --data` takes
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
     /// The folder of all runs
@@ -130,10 +129,15 @@ impl Runner<'_> {
     /// # Errors
     /// [`Error::Usage`] with the splits that there are.
     pub fn check_data(&self) -> Result<()> {
+        if self.plan.task == Trained::Vision {
+            return Ok(()); // The first run says it.
+        }
         let folder = DataFolder::open(self.data, None, None)?;
         folder.check_split("train")?;
         for run in self.plan.runs() {
-            folder.check_split(&run.config()?.validation.split)?;
+            if let RunConfig::Translation(config) = run.config()? {
+                folder.check_split(&config.validation.split)?;
+            }
         }
         if self.plan.score { folder.check_split("test") } else { Ok(()) }
     }
@@ -149,22 +153,27 @@ impl Runner<'_> {
             let message = format!("{}: expected a run of this plan, found one with {what}", folder.display());
             Error::usage(message, "delete the folder, and what GradInit learnt for it, or choose another --output")
         };
-        let mut config = run.config()?;
+        let config = run.config()?;
         let saved = folder.join("config.toml");
         if saved.exists() {
-            let saved = Config::load(Some(&saved), &[])?;
-            if config.training.compute == Compute::Auto {
-                config.training.compute = saved.training.compute; // As training resolved it.
-            }
-            if saved != config {
+            let saved = RunConfig::load(run.task, &saved, &[])?;
+            if saved != config.clone().resolved_as(&saved) {
                 return Err(other("another configuration"));
             }
         }
-        let updates = self.plan.stop_after.unwrap_or(u64::MAX).min(config.training.max_updates);
-        let may_end_early =
-            config.validation.patience > 0 || config.training.max_epochs > 0 || outcome.failure.is_some();
-        if outcome.updates > updates || (outcome.updates < updates && !may_end_early) {
-            return Err(other(&format!("{} updates for {updates}", outcome.updates)));
+        let stop_after = self.plan.stop_after.unwrap_or(u64::MAX);
+        let (unit, done, planned, may_end_early) = match &config {
+            RunConfig::Translation(config) => {
+                let early = config.validation.patience > 0 || config.training.max_epochs > 0;
+                ("updates", outcome.updates, config.training.max_updates, early)
+            }
+            RunConfig::Vision(config) => {
+                ("epochs", outcome.epochs, config.training.max_epochs, config.validation.patience > 0)
+            }
+        };
+        let planned = stop_after.min(planned);
+        if done > planned || (done < planned && !may_end_early && outcome.failure.is_none()) {
+            return Err(other(&format!("{done} {unit} for {planned}")));
         }
         Ok(Some(outcome))
     }
@@ -177,8 +186,11 @@ impl Runner<'_> {
         let folder = self.output.join(&run.folder);
         let failure = self.train(run, &folder)?;
         let mut outcome = Outcome::of(run, &folder, failure);
-        if self.plan.score && outcome.failure.is_none() {
-            outcome.validation_bleu = Some(self.bleu(&folder, &run.config()?.validation.split)?);
+        if let RunConfig::Translation(config) = run.config()?
+            && self.plan.score
+            && outcome.failure.is_none()
+        {
+            outcome.validation_bleu = Some(self.bleu(&folder, &config.validation.split)?);
             outcome.test_bleu = Some(self.bleu(&folder, "test")?);
         }
         std::fs::create_dir_all(&folder).map_err(Error::io("create the folder", &folder))?;
@@ -199,7 +211,8 @@ impl Runner<'_> {
             arguments.extend(["--init".into(), init.display().to_string()]);
         }
         if let Some(update) = self.plan.stop_after {
-            arguments.extend(["--stop-after".into(), update.to_string()]);
+            let option = if run.task == Trained::Vision { "--stop-after-epoch" } else { "--stop-after" };
+            arguments.extend([option.into(), update.to_string()]);
         }
         Ok(match self.shell.nmt(&arguments)? {
             Ran::NotFinite(message) => Some(Failure { command: "train".into(), message }),
@@ -240,7 +253,8 @@ impl Runner<'_> {
     }
 
     fn common(&self, command: &str, run: &PlannedRun, settings: &[String]) -> Vec<String> {
-        let mut arguments = vec![command.to_string(), "--data".into(), self.data.display().to_string()];
+        let mut arguments = if run.task == Trained::Vision { vec!["vision".to_string()] } else { Vec::new() };
+        arguments.extend([command.to_string(), "--data".into(), self.data.display().to_string()]);
         arguments.extend(["--config".into(), run.recipe.display().to_string()]);
         arguments.extend(settings.iter().flat_map(|setting| ["--set".to_string(), setting.clone()]));
         arguments

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nmt::experiment::{Axis, Method, Plan, ranking};
+use nmt::experiment::{Axis, Method, Plan, Trained, ranking};
 use nmt::{Error, Result, files, progress};
 
 use super::experiment::Runner;
@@ -97,6 +97,7 @@ impl Grid<'_> {
         let mut set = self.settings.clone();
         set.push("validation.bleu=false".into());
         Ok(Plan {
+            task: Trained::Translation,
             title: "GradInit's settings".into(),
             about: String::new(),
             recipe: self.recipe.to_path_buf(),

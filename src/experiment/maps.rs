@@ -1,7 +1,7 @@
 //! The outcomes of an experiment over two settings as maps.
 
 use super::outcome::Outcome;
-use super::plan::{Method, Plan, short};
+use super::plan::{Method, Plan, Trained, short};
 use super::table::cells;
 use crate::plot::HeatMap;
 use crate::score::spread;
@@ -17,6 +17,7 @@ pub fn maps(plan: &Plan, outcomes: &[Outcome]) -> Option<Vec<HeatMap>> {
             .iter()
             .find(|cell| cell.method == method && cell.point.iter().map(|(_, value)| value).eq([row, column]))?;
         let values = match plan.score {
+            _ if plan.task == Trained::Vision => cell.values(|outcome| outcome.best_accuracy, Some(0.0)),
             true => cell.values(|outcome| outcome.test_bleu, Some(0.0)),
             false => cell.values(|outcome| outcome.validation_nll, None),
         };

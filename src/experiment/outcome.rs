@@ -29,7 +29,10 @@ pub struct Outcome {
     pub seed: u64,
     /// Updates done.
     pub updates: u64,
-    /// The last training loss in the log, bits a target token; none where no update was logged.
+    /// Epochs begun.
+    #[serde(default)]
+    pub epochs: u64,
+    /// The last training loss in the log, bits a target token or of pictures the natural logarithm; none where no update was logged.
     pub training_loss: Option<f64>,
     /// The last validation's negative log-likelihood, bits a target token.
     pub validation_nll: Option<f64>,
@@ -37,6 +40,12 @@ pub struct Outcome {
     pub validation_bleu: Option<f64>,
     /// The same on the test split.
     pub test_bleu: Option<f64>,
+    /// Accuracy on the test split after the first epoch, in per cent (the paper's Acc₀).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_accuracy: Option<f64>,
+    /// The best accuracy on the test split, in per cent (the paper's Acc_best).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_accuracy: Option<f64>,
     /// What was not finite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
@@ -51,15 +60,19 @@ impl Outcome {
         let log = RunLog::read(&run.method, &folder.join("log.jsonl")).ok();
         let training = log.as_ref().and_then(|log| log.training.last());
         let validation = log.as_ref().and_then(|log| log.validation.last());
+        let accuracies = || log.iter().flat_map(|log| &log.validation).filter_map(|point| point.accuracy);
         Outcome {
             method: run.method.clone(),
             point: run.point.clone(),
             seed: run.seed,
             updates: training.map_or(0, |point| point.update),
+            epochs: training.and_then(|point| point.epoch).unwrap_or(0),
             training_loss: training.and_then(|point| point.loss),
             validation_nll: validation.and_then(|point| point.nll_loss),
             validation_bleu: None,
             test_bleu: None,
+            first_accuracy: accuracies().next(),
+            best_accuracy: accuracies().reduce(f64::max),
             failure,
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Config, TrainingConfig};
+use super::run_config::RunConfig;
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -43,6 +43,9 @@ use crate::files;
 pub struct Plan {
     /// The heading of the report.
     pub title: String,
+    /// What is trained.
+    #[serde(default)]
+    pub task: Trained,
     /// What the experiment shows, for the report.
     #[serde(default)]
     pub about: String,
@@ -54,7 +57,7 @@ pub struct Plan {
     pub set: Vec<String>,
     /// The seeds: every method runs once with each.
     pub seeds: Vec<u64>,
-    /// Stop every run after this update, short of the schedule's end.
+    /// Stop every run after this update, of image networks after this epoch, short of the schedule's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_after: Option<u64>,
     /// Translate and score the splits `validation.split` and `test` with the best checkpoint of every run.
@@ -66,6 +69,17 @@ pub struct Plan {
     /// The methods that are compared.
     #[serde(rename = "method")]
     pub methods: Vec<Method>,
+}
+
+/// What is trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trained {
+    /// Transformers that translate: `nmt gradinit`, `nmt train`, `nmt score`.
+    #[default]
+    Translation,
+    /// Image networks: `nmt vision gradinit`, `nmt vision train`.
+    Vision,
 }
 
 fn yes() -> bool {
@@ -109,6 +123,8 @@ pub struct Method {
 /// One training run of an experiment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedRun {
+    /// What is trained.
+    pub task: Trained,
     /// The method's name.
     pub method: String,
     /// The keys of the axes and their values, in the plan's order.
@@ -141,7 +157,7 @@ impl Plan {
             }
         }
         for run in plan.runs() {
-            Config::load(Some(&run.recipe), &run.settings)?;
+            run.config()?;
         }
         Ok(plan)
     }
@@ -224,6 +240,7 @@ impl Plan {
         let folder = values(false).fold(own.clone(), |folder, value| folder.join(name(value)));
         let learnt = values(true).fold(own, |folder, value| folder.join(name(value)));
         PlannedRun {
+            task: self.task,
             method: method.name.clone(),
             point: point.to_vec(),
             seed,
@@ -241,23 +258,16 @@ impl PlannedRun {
     ///
     /// # Errors
     /// As [`Config::load`].
-    pub fn config(&self) -> Result<Config> {
-        Config::load(Some(&self.recipe), &self.settings)
+    pub fn config(&self) -> Result<RunConfig> {
+        RunConfig::load(self.task, &self.recipe, &self.settings)
     }
 
     /// What GradInit learns from, as text: equal where it would learn the same.
     ///
     /// # Errors
-    /// As [`Config::load`].
+    /// As [`RunConfig::load`].
     pub fn init_description(&self) -> Result<String> {
-        let config = Config::load(Some(&self.recipe), &self.init_settings)?;
-        let training = TrainingConfig {
-            seed: config.training.seed,
-            label_smoothing: config.training.label_smoothing,
-            ..TrainingConfig::default()
-        };
-        let Config { model, init, gradinit, metainit, .. } = config;
-        Config { model, init, gradinit, metainit, training, ..Config::default() }.to_toml()
+        RunConfig::load(self.task, &self.recipe, &self.init_settings)?.init_description()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::outcome::Outcome;
-use super::plan::{Plan, short};
+use super::plan::{Plan, Trained, short};
 use crate::error::{Error, Result};
 use crate::score::spread;
 
@@ -56,15 +56,26 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
     let planned = plan.runs().len();
     let _ = writeln!(text, "{} of {planned} runs have ended; means ± standard errors over seeds.\n", outcomes.len());
     let axes: String = plan.axes.iter().map(|axis| format!(" {} |", short(&axis.key))).collect();
-    let scored = if plan.score { " BLEU, validation | BLEU, test | test, by seed |" } else { "" };
-    let _ = writeln!(text, "| method |{axes} runs | training loss | validation nll |{scored}");
-    let columns = 4 + plan.axes.len() + if plan.score { 3 } else { 0 };
-    let _ = writeln!(text, "|{}", "---|".repeat(columns));
+    let columns = match (plan.task, plan.score) {
+        (Trained::Vision, _) => " Acc₀ | Acc_best | Acc₀, by seed |",
+        (Trained::Translation, true) => " validation nll | BLEU, validation | BLEU, test | test, by seed |",
+        (Trained::Translation, false) => " validation nll |",
+    };
+    let header = format!("| method |{axes} runs | training loss |{columns}");
+    let _ = writeln!(text, "{header}\n|{}", "---|".repeat(header.matches('|').count() - 1));
     for cell in cells(plan, outcomes) {
         let point: String = cell.point.iter().map(|(_, value)| format!(" {value} |")).collect();
         let losses = mean(&cell.values(|outcome| outcome.training_loss, None), 3);
+        let _ = write!(text, "| {} |{point} {} | {losses} |", cell.method, cell.outcomes.len());
+        if plan.task == Trained::Vision {
+            let first = cell.values(|outcome| outcome.first_accuracy, Some(0.0));
+            let best = mean(&cell.values(|outcome| outcome.best_accuracy, Some(0.0)), 2);
+            let each: Vec<String> = first.iter().map(|accuracy| format!("{accuracy:.2}")).collect();
+            let _ = writeln!(text, " {} | {best} | {} |", mean(&first, 2), each.join(", "));
+            continue;
+        }
         let nll = mean(&cell.values(|outcome| outcome.validation_nll, None), 3);
-        let _ = write!(text, "| {} |{point} {} | {losses} | {nll} |", cell.method, cell.outcomes.len());
+        let _ = write!(text, " {nll} |");
         if plan.score {
             let valid = mean(&cell.values(|outcome| outcome.validation_bleu, Some(0.0)), 2);
             let test = cell.values(|outcome| outcome.test_bleu, Some(0.0));
@@ -95,16 +106,24 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
 /// [`Error::Content`] for what is no text.
 pub fn csv(plan: &Plan, outcomes: &[Outcome]) -> Result<String> {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
-    let numbers = ["updates", "training_loss", "validation_nll", "validation_bleu", "test_bleu", "failed"];
+    let numbers = match plan.task {
+        Trained::Translation => ["validation_nll", "validation_bleu", "test_bleu"].as_slice(),
+        Trained::Vision => ["first_accuracy", "best_accuracy"].as_slice(),
+    };
+    let of = |outcome: &Outcome| match plan.task {
+        Trained::Translation => vec![outcome.validation_nll, outcome.validation_bleu, outcome.test_bleu],
+        Trained::Vision => vec![outcome.first_accuracy, outcome.best_accuracy],
+    };
     let keys = plan.axes.iter().map(|axis| axis.key.clone());
     let mut lines = vec![["method".to_string()].into_iter().chain(keys).chain(["seed".into()]).collect::<Vec<_>>()];
-    lines[0].extend(numbers.map(String::from));
+    lines[0].extend(["updates", "training_loss"].iter().chain(numbers).chain(&["failed"]).map(|name| name.to_string()));
     for outcome in outcomes {
         let values = outcome.point.iter().map(|(_, value)| value.clone());
         let mut line: Vec<String> = [outcome.method.clone()].into_iter().chain(values).collect();
         line.extend([outcome.seed.to_string(), outcome.updates.to_string()]);
-        line.extend([outcome.training_loss, outcome.validation_nll, outcome.validation_bleu].map(number));
-        line.extend([number(outcome.test_bleu), outcome.failure.is_some().to_string()]);
+        line.push(number(outcome.training_loss));
+        line.extend(of(outcome).into_iter().map(number));
+        line.push(outcome.failure.is_some().to_string());
         lines.push(line);
     }
     let failed = |error: String| Error::content("the table", "text", error, "");
@@ -138,10 +157,13 @@ mod tests {
             point: vec![("schedule.learning_rate".into(), rate.into()), ("optimizer.beta2".into(), "0.9".into())],
             seed,
             updates: 10,
+            epochs: 1,
             training_loss: Some(4.0),
             validation_nll: nll,
             validation_bleu: test,
             test_bleu: test,
+            first_accuracy: None,
+            best_accuracy: None,
             failure: test.is_none().then(|| Failure { command: "train".into(), message: "the loss is NaN".into() }),
         }
     }
