@@ -290,6 +290,15 @@ fn help_and_wrong_use() {
     lab.nmt(&["train", "--data", "x"]).fails(2, &["--output"]);
     lab.nmt(&["score"]).fails(2, &["--hypotheses"]);
     lab.nmt(&["score", "--model", "run"]).fails(2, &["--data"]);
+    let files = ["score", "--hypotheses", "h.txt", "--references", "r.txt"];
+    lab.nmt(&[&files[..], &["--beam", "3"]].concat()).fails(2, &["--beam is for translating", "--model"]);
+    lab.nmt(&["plot", "--run", "init.trajectory.jsonl", "--output", "a.svg"]).fails(1, &["init.trajectory.jsonl"]);
+    std::fs::write(lab.path("init.trajectory.jsonl"), "{}\n").unwrap();
+    lab.nmt(&["plot", "--run", "init.trajectory.jsonl", "--output", "a.svg"]).fails(2, &["--gradinit"]);
+    lab.nmt(&["gradinit", "--data", "d", "--output", "i.safetensors", "--gamma", "-4"])
+        .fails(2, &["gradinit.gamma", "-4"]);
+    let warmup = ["--no-warmup", "--set", "schedule.warmup_updates=20", "--output", "run"];
+    lab.nmt(&[&["train", "--data", "d"], &warmup[..]].concat()).fails(2, &["--no-warmup", "warmup_updates=20"]);
 }
 
 #[test]

@@ -52,13 +52,13 @@ pub struct GradInitArgs {
     #[arg(long, value_name = "N")]
     iterations: Option<u64>,
     /// The learning rate of the step that is looked ahead: gradinit.eta
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     eta: Option<f64>,
     /// The learning rate of the scales: gradinit.tau
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     tau: Option<f64>,
     /// The bound of the gradient's norm (inf: none): gradinit.gamma
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     gamma: Option<f64>,
     /// The seed of parameters and batches: training.seed
     #[arg(long, value_name = "N")]

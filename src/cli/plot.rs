@@ -68,6 +68,12 @@ fn folder_name(run: &Path) -> String {
 
 fn log_of(run: &Path) -> nmt::Result<PathBuf> {
     if run.is_file() {
+        if run.to_string_lossy().ends_with(".trajectory.jsonl") {
+            return Err(Error::usage(
+                format!("--run {}: expected a run folder or its log, found the trajectory of GradInit", run.display()),
+                "give it as --gradinit",
+            ));
+        }
         return Ok(run.to_path_buf());
     }
     let log = run.join("log.jsonl");

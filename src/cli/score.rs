@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nmt::score::Tokenizer;
-use nmt::{Result, files};
+use nmt::{Error, Result, files};
 
 use super::score_options::{ScoreOptions, TestOptions};
 use super::score_systems::{Material, Split};
@@ -60,7 +60,14 @@ impl ScoreArgs {
     }
 
     /// Score what is in files.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for options of a search that there is none of.
     pub fn run_on_files(&self) -> Result<()> {
+        if let Some(option) = self.search.given() {
+            let message = format!("{option} is for translating, and translations in files are scored as they are");
+            return Err(Error::usage(message, "give --model or --data to translate, or leave it out"));
+        }
         self.print(&self.options, Material::read(&self.systems(), &self.references)?)
     }
 

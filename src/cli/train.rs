@@ -140,13 +140,21 @@ impl TrainArgs {
 
     /// The configuration, with everything automatic resolved.
     fn resolve(&self, resume: bool) -> Result<Config> {
+        const WARMUP: &str = "schedule.warmup_updates";
+        let warms_up = |setting: &String| {
+            setting.split_once('=').is_some_and(|(key, value)| key.trim() == WARMUP && value.trim() != "0")
+        };
+        if let Some(setting) = self.config.set.iter().find(|setting| self.no_warmup && warms_up(setting)) {
+            let message = format!("--no-warmup and --set {setting}: expected one of them");
+            return Err(Error::usage(message, "leave out what you do not mean"));
+        }
         let saved_path = self.output.join("config.toml");
         let mut options = self.config.clone();
         if resume && options.config.is_none() {
             options.config = Some(saved_path.clone());
         }
         let mut config = options.load(&[
-            self.no_warmup.then(|| "schedule.warmup_updates=0".to_string()),
+            self.no_warmup.then(|| format!("{WARMUP}=0")),
             setting("training.max_updates", self.max_updates),
             setting("training.max_epochs", self.max_epochs),
             setting("training.max_tokens", self.max_tokens),

@@ -28,11 +28,24 @@ pub struct SearchOptions {
     #[arg(long, value_enum)]
     compute: Option<Compute>,
     /// Source tokens that are translated at a time, padding included
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value_t = MAX_TOKENS)]
     max_tokens: usize,
 }
 
+const MAX_TOKENS: usize = 1024;
+
 impl SearchOptions {
+    /// The first option that was given, by name.
+    pub fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--beam", self.beam.is_some()),
+            ("--length-penalty", self.length_penalty.is_some()),
+            ("--compute", self.compute.is_some()),
+            ("--max-tokens", self.max_tokens != MAX_TOKENS),
+        ];
+        given.iter().find(|(_, given)| *given).map(|(name, _)| *name)
+    }
+
     /// These settings over those of the model.
     pub fn resolve(&self, model: &Config) -> Result<BatchSearch> {
         let search = SearchConfig {

@@ -35,7 +35,7 @@ pub struct VisionGradInitArgs {
     #[arg(long, value_name = "N")]
     iterations: Option<u64>,
     /// The learning rate of the scales: gradinit.tau
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     tau: Option<f64>,
 }
 
