@@ -69,6 +69,7 @@ fn schedules_are_fairseqs() {
             warmup_updates: case["warmup_updates"].as_u64().unwrap(),
             warmup_initial: number("warmup_init_lr"),
             minimum: number("end_learning_rate"),
+            ..ScheduleConfig::default()
         };
         let schedule = Schedule::new(&config, case["total_num_update"].as_u64().unwrap_or(100));
         for (done, expected) in case["lr_at_num_updates"].as_array().unwrap().iter().enumerate() {
