@@ -1,0 +1,194 @@
+//! A tar archive for a split, with small pictures in it: `[SPLIT/]CLASS/NAME.jpg`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use super::archive;
+use super::folders::{empty_class, is_picture};
+use super::memory::{self, Encoded, Loaded, Picture, Reading};
+use super::source::{Split, TEST_NAMES, TRAIN_NAMES};
+use crate::error::{Error, Result};
+
+/// How many pictures each class has.
+type Counts = BTreeMap<String, usize>;
+
+/// Decode the pictures of an archive in one pass; also its classes.
+///
+/// # Errors
+/// As [`memory::load`] and [`archive::read`]; [`Error::Content`] for a picture that is not in a folder of a class, and for
+/// a class without pictures.
+pub(super) fn load(path: &Path, split: Split, reading: Reading) -> Result<(Vec<String>, Loaded)> {
+    let mut counts = Counts::new();
+    let loaded = archive::read(path, is_wanted, |members| {
+        memory::load(reading, || {
+            while let Some(member) = members.next()? {
+                if let Some((class, name)) = place_of(path, split, &member, &mut counts)? {
+                    return Ok(Some(Picture { class, name, encoded: Encoded::Bytes(member.bytes) }));
+                }
+            }
+            Ok(None)
+        })
+    })?;
+    Ok((checked(path, counts)?, loaded))
+}
+
+/// The classes of an archive, in alphabetical order, without decoding anything.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn classes(path: &Path, split: Split) -> Result<Vec<String>> {
+    let mut counts = Counts::new();
+    archive::read(
+        path,
+        |_| false,
+        |members| {
+            while let Some(member) = members.next()? {
+                place_of(path, split, &member, &mut counts)?;
+            }
+            Ok(())
+        },
+    )?;
+    checked(path, counts)
+}
+
+/// Refuse two archives with the same content: one of them has the wrong name.
+///
+/// # Errors
+/// [`Error::Content`] with both paths; [`Error::Io`].
+pub(super) fn check_different(first: &Path, second: &Path) -> Result<()> {
+    let size = |path: &Path| std::fs::metadata(path).map(|data| data.len()).map_err(Error::io("read", path));
+    if size(first)? != size(second)? {
+        return Ok(());
+    }
+    let open = |path: &Path| File::open(path).map(BufReader::new).map_err(Error::io("read", path));
+    let (mut one, mut other) = (open(first)?, open(second)?);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    loop {
+        for (path, reader, bytes) in [(first, &mut one, &mut ours), (second, &mut other, &mut theirs)] {
+            bytes.clear();
+            reader.take(1 << 20).read_to_end(bytes).map_err(Error::io("read", path))?;
+        }
+        if ours != theirs {
+            return Ok(());
+        }
+        if ours.is_empty() {
+            return Err(Error::content(
+                format!("{} and {}", first.display(), second.display()),
+                "an archive for training and another for the test",
+                "the same archive twice",
+                "fetch the one that is missing",
+            ));
+        }
+    }
+}
+
+fn is_wanted(parts: &[String]) -> bool {
+    parts.last().is_some_and(|name| is_picture(name))
+}
+
+/// Class and name of a picture, counted; none for everything else. A folder is a class with no picture yet.
+fn place_of(
+    path: &Path,
+    split: Split,
+    member: &archive::Member,
+    counts: &mut Counts,
+) -> Result<Option<(String, String)>> {
+    let names: &[&str] = if split == Split::Train { &TRAIN_NAMES } else { &TEST_NAMES };
+    let in_split = |part: &String| names.contains(&part.as_str());
+    let parts = member.parts.as_slice();
+    if member.folder {
+        match parts {
+            // The folder of the split, or of a class with its name, which has pictures then.
+            [only] if in_split(only) => {}
+            [class] => _ = counts.entry(class.clone()).or_default(),
+            [first, class] if in_split(first) => _ = counts.entry(class.clone()).or_default(),
+            _ => {}
+        }
+        return Ok(None);
+    }
+    if !is_wanted(parts) {
+        return Ok(None);
+    }
+    let (class, name) = match parts {
+        [class, name] => (class, name),
+        [first, class, name] if in_split(first) => (class, name),
+        _ => {
+            return Err(Error::content(
+                path.display().to_string(),
+                format!("pictures as CLASS/NAME.jpg or {}/CLASS/NAME.jpg", names[0]),
+                parts.join("/"),
+                "make the archive in the folder of the split: tar czf ARCHIVE CLASS …",
+            ));
+        }
+    };
+    *counts.entry(class.clone()).or_default() += 1;
+    Ok(Some((class.clone(), name.clone())))
+}
+
+fn checked(path: &Path, counts: Counts) -> Result<Vec<String>> {
+    if let Some((class, _)) = counts.iter().find(|(_, count)| **count == 0) {
+        return Err(empty_class(format!("{}: {class}", path.display())));
+    }
+    if counts.is_empty() {
+        let next = "give an archive with CLASS/NAME.jpg";
+        return Err(Error::content(path.display().to_string(), "a folder for each class", "no picture", next));
+    }
+    Ok(counts.into_keys().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+
+    const READING: Reading = Reading { place: "p", threads: 2, skip_corrupt: false, if_large: "" };
+
+    fn write(folder: &Path, name: &str, files: &[(&str, Vec<u8>)]) -> std::path::PathBuf {
+        let path = folder.join(name);
+        std::fs::write(&path, testing::gzip(&testing::tar(files))).unwrap();
+        path
+    }
+
+    #[test]
+    fn pictures_are_found_with_and_without_the_folder_of_the_split() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [
+            ("test/", vec![]),
+            ("test/dog/", vec![]),
+            ("test/dog/1.png", testing::plain(4, 9)),
+            ("test/README", vec![1]),
+            ("cat/7.png", testing::plain(4, 8)),
+        ];
+        let path = write(folder.path(), "a.tar.gz", &files);
+        let (found, loaded) = load(&path, Split::Test, READING).unwrap();
+        assert_eq!(found, ["cat", "dog"]);
+        assert_eq!((loaded.side, loaded.pixels[0], loaded.pixels[48]), (4, 8, 9));
+        assert_eq!(classes(&path, Split::Test).unwrap(), found);
+        let message = load(&path, Split::Train, READING).unwrap_err().to_string();
+        assert!(message.contains("found test/dog/1.png"), "{message}");
+    }
+
+    #[test]
+    fn empty_classes_and_archives_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = write(folder.path(), "a.tar.gz", &[("cat/", vec![]), ("dog/1.png", testing::plain(4, 9))]);
+        for error in [load(&path, Split::Test, READING).unwrap_err(), classes(&path, Split::Test).unwrap_err()] {
+            assert!(error.to_string().contains("a.tar.gz: cat: expected pictures"), "{error}");
+        }
+        let path = write(folder.path(), "b.tar.gz", &[("x.txt", vec![])]);
+        assert!(classes(&path, Split::Test).is_err());
+        assert!(load(&path, Split::Test, READING).is_err());
+    }
+
+    #[test]
+    fn the_same_archive_twice_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = [("a", 1), ("b", 1), ("c", 2)]
+            .map(|(name, value)| write(folder.path(), name, &[("cat/1.png", testing::plain(4, value))]));
+        let message = check_different(&a, &b).unwrap_err().to_string();
+        assert!(message.contains("same archive twice"), "{message}");
+        check_different(&a, &c).unwrap();
+    }
+}
