@@ -1,0 +1,398 @@
+//! Pictures and their classes: where they come from, how they are changed for training, and in what batches.
+//!
+//! ```text
+//! a path ── source ──> binary │ archives │ folders ──> Pictures ── augment │ resize ──> batches ── mixup ──> PictureBatch
+//! ```
+
+mod archive;
+mod archives;
+mod augment;
+mod batches;
+mod binary;
+mod decode;
+mod faults;
+mod folders;
+mod memory;
+mod mixup;
+mod prefetch;
+mod prepare;
+mod resize;
+mod source;
+#[cfg(test)]
+mod testing;
+
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use image::RgbImage;
+
+pub use augment::{AugmentConfig, Normalisation};
+pub use batches::PictureData;
+pub use memory::GREATEST_SMALL_SIDE;
+pub use resize::LARGE_SIDE;
+pub use source::Split;
+
+use crate::error::{Error, Result};
+use crate::progress;
+use faults::Met;
+use folders::Folders;
+use memory::{Loaded, Reading};
+use source::Source;
+
+/// How pictures are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PictureKind {
+    /// As the first picture for training says: [`PictureKind::Small`] where it is square and has at most
+    /// [`GREATEST_SMALL_SIDE`] pixels a side.
+    #[default]
+    Recognised,
+    /// Square pictures of one size, as CIFAR-10's, in memory.
+    Small,
+    /// Pictures of any size, as ImageNet's, on disk: decoded and brought to [`LARGE_SIDE`] when a batch needs them.
+    Large,
+}
+
+/// How pictures are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PictureOptions {
+    /// How they are kept; archives hold small ones.
+    pub kind: PictureKind,
+    /// Leave corrupt pictures out, counted and the first five named, instead of failing. Corrupt is what the decoder
+    /// refuses, and a JPEG file that is cut off; a wrong byte in the middle of one may pass.
+    pub skip_corrupt: bool,
+    /// Threads that decode; none: as many as the machine runs at a time. No result depends on it.
+    pub threads: Option<usize>,
+}
+
+/// The pictures of a split, in memory or on disk, with their classes.
+#[derive(Debug)]
+pub struct Pictures {
+    classes: Vec<String>,
+    labels: Vec<u32>,
+    store: Store,
+    threads: usize,
+    skip_corrupt: bool,
+}
+
+#[derive(Debug)]
+enum Store {
+    /// `[N, 3, side, side]`, and how many pictures were left out.
+    Memory { side: usize, pixels: Vec<u8>, skipped: usize },
+    /// What is met while they are read is kept beside them.
+    Disk { folders: Folders, met: Mutex<Met> },
+}
+
+/// A picture as it is kept.
+pub(super) enum Raw<'a> {
+    /// `[3, side, side]`.
+    Small(&'a [u8]),
+    /// Of any size.
+    Large(RgbImage),
+    /// Corrupt and left out.
+    LeftOut,
+}
+
+impl Pictures {
+    /// Open a split of what is under `path`, recognised by what is there:
+    ///
+    /// - CIFAR-10's binary version: a folder with `data_batch_1.bin` …, one with `cifar-10-batches-bin` in it, or the
+    ///   archive `cifar-10-binary.tar.gz` itself;
+    /// - `train/CLASS/*.jpg` (`.jpeg`, `.png`) and `test/CLASS/…` or `val/CLASS/…`;
+    /// - an archive (`.tar`, `.tar.gz`, `.tgz`) for each split with `train`, `test` or `val` in its name and
+    ///   `[SPLIT/]CLASS/NAME.jpg` in it.
+    ///
+    /// Classes are in alphabetical order, those of CIFAR-10's binary version in its own, which is the same. A test split
+    /// has the classes of the training split where there is one. Pictures are sorted by class, then by name; those of
+    /// CIFAR-10's binary version are in the order of the files.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Content`] for what is missing, damaged, cut off, there twice, or of another size than the
+    /// first small picture, for a class without pictures, and for a class of the test that training lacks.
+    pub fn open(path: &Path, split: Split, options: PictureOptions) -> Result<Pictures> {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = options.threads.unwrap_or_else(cores).max(1);
+        let skip_corrupt = options.skip_corrupt;
+        let (classes, labels, store) = match source::recognise(path)? {
+            Source::Batches(folder) => of_batches(binary::from_folder(&folder, split)?),
+            Source::BatchArchive(archive) => of_batches(binary::from_archive(&archive, split)?),
+            Source::Archives(splits) => {
+                if options.kind == PictureKind::Large {
+                    let next = "unpack the archives and give the folder";
+                    return Err(Error::usage("large pictures are read from folders, found archives", next));
+                }
+                let archive = splits.path(split)?;
+                let place = archive.display().to_string();
+                let if_large = "unpack the archives and give the folder: larger pictures stay on disk";
+                let reading = Reading { place: &place, threads, skip_corrupt, if_large };
+                let (own, loaded) = archives::load(archive, split, reading)?;
+                let classes = match splits.train().filter(|_| split == Split::Test) {
+                    Some(train) => archives::classes(train, Split::Train)?,
+                    None => own.clone(),
+                };
+                of_loaded(&place, classes, &own, loaded)?
+            }
+            Source::Folders(splits) => {
+                let root = splits.path(split)?;
+                let place = root.display().to_string();
+                let folders = Folders::list(root)?;
+                let (train, own) = (splits.train().filter(|_| split == Split::Test), folders.classes());
+                let classes = train.map_or_else(|| Ok(own.clone()), folders::class_names)?;
+                let small = match options.kind {
+                    PictureKind::Recognised => folders::begins_small(train.unwrap_or(root), skip_corrupt)?,
+                    kind => kind == PictureKind::Small,
+                };
+                if small {
+                    let if_large = "small pictures are square and of one size; others are read as large ones";
+                    let reading = Reading { place: &place, threads, skip_corrupt, if_large };
+                    of_loaded(&place, classes, &own, folders.load(reading)?)?
+                } else {
+                    let numbers = numbers(&place, &classes, &own)?;
+                    let labels = folders.class_numbers().filter_map(|class| numbers.get(class).copied()).collect();
+                    (classes, labels, Store::Disk { folders, met: Mutex::default() })
+                }
+            }
+        };
+        Ok(Pictures { classes, labels, store, threads, skip_corrupt })
+    }
+
+    /// The number of pictures.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Never true of what [`Pictures::open`] returns.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The names of the classes; [`Pictures::class_of`] is a place in them.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The class of picture `index`, from 0 on; -1 where there is no such picture.
+    pub fn class_of(&self, index: usize) -> i64 {
+        self.labels.get(index).map_or(-1, |label| i64::from(*label))
+    }
+
+    /// Height and width of the pictures of a batch, in pixels.
+    pub fn side(&self) -> usize {
+        match self.store {
+            Store::Memory { side, .. } => side,
+            Store::Disk { .. } => LARGE_SIDE,
+        }
+    }
+
+    /// Whether the pictures are small and in memory.
+    pub fn in_memory(&self) -> bool {
+        matches!(self.store, Store::Memory { .. })
+    }
+
+    /// What pictures are normalised by: CIFAR-10's numbers for small ones, ImageNet's for large ones.
+    pub fn normalisation(&self) -> Normalisation {
+        if self.in_memory() { Normalisation::CIFAR10 } else { Normalisation::IMAGENET }
+    }
+
+    /// How many corrupt pictures were left out, of those that were read.
+    pub fn skipped(&self) -> usize {
+        match &self.store {
+            Store::Memory { skipped, .. } => *skipped,
+            Store::Disk { met, .. } => met.lock().unwrap_or_else(PoisonError::into_inner).skipped(),
+        }
+    }
+
+    /// Threads that decode.
+    fn threads(&self) -> usize {
+        // Small pictures need nothing but a copy.
+        if self.in_memory() { 1 } else { self.threads }
+    }
+
+    /// Picture `index` as it is kept, decoded where it is on disk.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Content`] for a corrupt picture unless such are left out, and for an index too large.
+    pub(super) fn raw(&self, index: usize) -> Result<Raw<'_>> {
+        let missing = || {
+            let expected = format!("an index below {}", self.len());
+            Error::content("the pictures", expected, index.to_string(), "")
+        };
+        match &self.store {
+            Store::Memory { side, pixels, .. } => {
+                let size = 3 * side * side;
+                let start = index.checked_mul(size).ok_or_else(missing)?;
+                pixels.get(start..).and_then(|rest| rest.get(..size)).map(Raw::Small).ok_or_else(missing)
+            }
+            Store::Disk { folders, met } => {
+                let path = folders.path(index).ok_or_else(missing)?;
+                let bytes = decode::read_file(&path)?;
+                let name = || path.display().to_string();
+                let decoded = decode::decode(&bytes);
+                let mut met = met.lock().unwrap_or_else(PoisonError::into_inner);
+                let (raw, said) = match decoded {
+                    Ok(decoded) => (Raw::Large(decoded.image), met.read(decoded.converted, name)),
+                    Err(reason) if self.skip_corrupt => (Raw::LeftOut, met.skip(index, name, &reason)),
+                    Err(reason) => return Err(decode::corrupt(name(), &reason)),
+                };
+                drop(met);
+                said.iter().for_each(progress::note);
+                Ok(raw)
+            }
+        }
+    }
+}
+
+type Parts = (Vec<String>, Vec<u32>, Store);
+
+fn of_batches(batches: binary::Batches) -> Parts {
+    let binary::Batches { classes, labels, pixels } = batches;
+    (classes, labels, Store::Memory { side: binary::SIDE, pixels, skipped: 0 })
+}
+
+fn of_loaded(place: &str, classes: Vec<String>, own: &[String], loaded: Loaded) -> Result<Parts> {
+    numbers(place, &classes, own)?;
+    let Loaded { side, keys, pixels, skipped } = loaded;
+    // Every class is there: the line above would have named another.
+    let number = |(class, _): &(String, String)| classes.binary_search(class).unwrap_or_default() as u32;
+    let labels = keys.iter().map(number).collect();
+    Ok((classes, labels, Store::Memory { side, pixels, skipped }))
+}
+
+/// Where the split's own classes are in all `classes`, which are sorted.
+fn numbers(place: &str, classes: &[String], own: &[String]) -> Result<Vec<u32>> {
+    let lacks = |class: &&String| classes.binary_search(class).is_err();
+    let strange: Vec<String> = own.iter().filter(lacks).cloned().collect();
+    if !strange.is_empty() {
+        return Err(Error::content(
+            place,
+            format!("classes of the training split: {}", some(classes)),
+            format!("{}, which it lacks", some(&strange)),
+            "give both splits the same classes",
+        ));
+    }
+    Ok(own.iter().filter_map(|class| classes.binary_search(class).ok()).map(|number| number as u32).collect())
+}
+
+/// The first five of these names.
+fn some(names: &[String]) -> String {
+    let more = if names.len() > 5 { ", …" } else { "" };
+    names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ") + more
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn open(path: &Path, split: Split) -> Result<Pictures> {
+        Pictures::open(path, split, PictureOptions::default())
+    }
+
+    #[test]
+    fn binary_batches_are_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = testing::batches(10);
+        files.iter().for_each(|(name, bytes)| std::fs::write(folder.path().join(name), bytes).unwrap());
+        let train = open(folder.path(), Split::Train).unwrap();
+        assert_eq!((train.len(), train.side(), train.classes().len()), (50, 32, 10));
+        assert_eq!((train.class_of(0), train.class_of(13), train.class_of(50)), (0, 3, -1));
+        assert!(train.in_memory() && !train.is_empty() && train.skipped() == 0);
+        let Raw::Small(pixels) = train.raw(13).unwrap() else { panic!() };
+        assert_eq!((pixels.len(), pixels[0], pixels[1024]), (3072, 2, 3));
+        assert!(train.raw(50).is_err() && train.raw(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn folders_and_archives_hold_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let train = [("train/bee/1.png", testing::plain(4, 1)), ("train/cat/1.png", testing::plain(4, 2))];
+        let test = [("test/cat/9.png", testing::plain(4, 3))];
+        testing::write(&folder.path().join("tree"), &train);
+        testing::write(&folder.path().join("tree"), &test);
+        let packed = folder.path().join("packed");
+        let archives = [("a-train.tar.gz", testing::gzip(&testing::tar(&train))), ("a-test.tar", testing::tar(&test))];
+        testing::write(&packed, &archives);
+        for path in [folder.path().join("tree"), packed] {
+            let pictures = open(&path, Split::Train).unwrap();
+            assert_eq!((pictures.len(), pictures.side(), pictures.class_of(1)), (2, 4, 1));
+            let pictures = open(&path, Split::Test).unwrap();
+            // The test has one class only; its number is that of training.
+            assert_eq!(
+                (pictures.len(), pictures.class_of(0), pictures.classes()),
+                (1, 1, &["bee".into(), "cat".into()][..])
+            );
+            let Raw::Small(pixels) = pictures.raw(0).unwrap() else { panic!() };
+            assert_eq!(pixels, [3; 48]);
+        }
+    }
+
+    #[test]
+    fn a_class_that_training_lacks_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (train, test) = (("train/bee/1.png", testing::plain(4, 1)), ("test/cat/1.png", testing::plain(4, 2)));
+        testing::write(folder.path(), &[train.clone(), test.clone()]);
+        let other = tempfile::tempdir().unwrap();
+        testing::write(other.path(), &[("train.tar", testing::tar(&[train])), ("test.tar", testing::tar(&[test]))]);
+        for path in [folder.path(), other.path()] {
+            let message = open(path, Split::Test).unwrap_err().to_string();
+            assert!(message.contains("training split: bee, found cat, which it lacks"), "{message}");
+        }
+        let large = PictureOptions { kind: PictureKind::Large, ..PictureOptions::default() };
+        assert!(Pictures::open(folder.path(), Split::Test, large).unwrap_err().to_string().contains("found cat"));
+        let error = Pictures::open(other.path(), Split::Train, large).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{error}");
+    }
+
+    #[test]
+    fn large_pictures_stay_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        testing::write(
+            folder.path(),
+            &[
+                ("train/a/1.jpg", testing::jpeg(90, 70)),
+                ("train/b/1.jpg", vec![1]),
+                ("val/b/1.jpg", testing::jpeg(9, 9)),
+            ],
+        );
+        let pictures = open(folder.path(), Split::Train).unwrap();
+        assert!(!pictures.in_memory() && pictures.side() == LARGE_SIDE);
+        let Raw::Large(image) = pictures.raw(0).unwrap() else { panic!() };
+        assert_eq!(image.dimensions(), (90, 70));
+        assert!(pictures.raw(1).err().unwrap().to_string().contains("b/1.jpg"));
+        assert!(pictures.raw(2).is_err());
+        // Small as it is, it is of the kind that training has.
+        assert!(!open(folder.path(), Split::Test).unwrap().in_memory());
+        let skip = PictureOptions { skip_corrupt: true, ..PictureOptions::default() };
+        let pictures = Pictures::open(folder.path(), Split::Train, skip).unwrap();
+        assert!(matches!(pictures.raw(1).unwrap(), Raw::LeftOut));
+        assert_eq!((pictures.skipped(), pictures.len()), (1, 2));
+    }
+
+    /// Oracle: the README of the archives, 1,000 pictures a class.
+    #[test]
+    fn the_test_pictures_of_cifar_10_are_read() {
+        let Some(path) = testing::reference("cifar10") else { return };
+        let start = Instant::now();
+        let pictures = open(&path, Split::Test).unwrap();
+        eprintln!("10,000 JPEG files in {:.2} s", start.elapsed().as_secs_f64());
+        assert_eq!((pictures.len(), pictures.side()), (10_000, 32));
+        let names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+        assert_eq!(pictures.classes(), names);
+        for class in 0..10 {
+            assert_eq!((0..10_000).filter(|i| pictures.class_of(*i) == class).count(), 1_000);
+        }
+    }
+
+    /// How long all of them take; run by name, with `--ignored --nocapture`.
+    #[test]
+    #[ignore = "a measurement"]
+    fn all_pictures_of_cifar_10_are_read() {
+        let Some(path) = testing::reference("cifar10") else { return };
+        for split in [Split::Train, Split::Test] {
+            let start = Instant::now();
+            let pictures = open(&path, split).unwrap();
+            eprintln!("{} {split:?}: {:.2} s", pictures.len(), start.elapsed().as_secs_f64());
+        }
+    }
+}
