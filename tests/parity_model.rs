@@ -30,7 +30,7 @@ fn forward_loss_and_gradients_are_fairseqs() {
 
         for second_order in [false, true] {
             let theta = theta.detach().set_requires_grad(true);
-            let mode = Mode { dropout: None, compute: Kind::Float, second_order };
+            let mode = Mode { second_order, ..Mode::initialise() };
             let loss = model.loss(&theta, &batch, mode);
             let expected = scalars["fp32"]["loss_sum"].as_f64().unwrap();
             let nll = scalars["fp32"]["nll_loss_sum"].as_f64().unwrap();

@@ -15,7 +15,7 @@ use crate::train::TrainingData;
 pub struct PictureHalves<'a> {
     data: &'a PictureData,
     overlap: f64,
-    batches: Box<dyn Iterator<Item = Result<Vec<usize>>> + 'a>,
+    batches: Box<dyn Iterator<Item = Vec<usize>> + 'a>,
     seed: u64,
     drawn: u64,
 }
@@ -38,7 +38,7 @@ impl<'a> PictureHalves<'a> {
     pub fn draw(&mut self) -> Result<(PictureBatch, PictureBatch)> {
         let mut indices = Vec::new();
         while indices.len() < 3 {
-            indices = self.batches.next().transpose()?.unwrap_or_default(); // It has no end.
+            indices = self.batches.next().unwrap_or_default(); // It has no end.
         }
         self.drawn += 1;
         let batch = self.data.batch(&indices, split_mix(self.seed.wrapping_add(self.drawn << 32)))?;

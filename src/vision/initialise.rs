@@ -41,7 +41,7 @@ pub fn initialise(
         network,
         &theta,
         settings,
-        || data.batch(&batches.next().transpose()?.unwrap_or_default(), seed), // It has no end.
+        || data.batch(&batches.next().unwrap_or_default(), seed), // It has no end.
         |iteration, quotient| {
             (first, last) = (first.or(Some(quotient)), quotient);
             bar.set(iteration + 1, || format!("gradient quotient {quotient:.4}"));

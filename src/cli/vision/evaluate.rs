@@ -6,6 +6,7 @@ use nmt::Result;
 use nmt::machine;
 use nmt::task::Task;
 use nmt::train::{BEST, LAST, load_running, load_weights};
+use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate};
 use serde_json::json;
 
@@ -24,9 +25,9 @@ pub struct EvaluateArgs {
     /// The checkpoint `last` instead of `best`
     #[arg(long)]
     last: bool,
-    /// The split
-    #[arg(long, value_name = "NAME", default_value = "test")]
-    split: String,
+    /// The pictures of training, without what training changes, instead of those of the test
+    #[arg(long)]
+    train: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -37,7 +38,8 @@ impl EvaluateArgs {
     pub fn run(&self) -> Result<()> {
         let config = VisionConfig::load(Some(&saved_config(&self.model)), &[])?;
         let device = machine::device();
-        let data = self.pictures.batches(&self.split, &config, config.training.batch_size, device)?;
+        let split = if self.train { Split::Train } else { Split::Test };
+        let data = self.pictures.batches(split, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let checkpoint = self.model.join(if self.last { LAST } else { BEST });
         let theta = load_weights(&checkpoint, network.layout(), &identity)?.to_device(device);

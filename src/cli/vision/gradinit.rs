@@ -6,6 +6,7 @@ use nmt::Result;
 use nmt::machine;
 use nmt::task::Task;
 use nmt::train::load_weights;
+use nmt::vision::pictures::Split;
 use nmt::vision::{PictureHalves, initialise};
 
 use super::super::gradinit::{check_output, learn};
@@ -49,7 +50,7 @@ impl VisionGradInitArgs {
         check_output(&self.output, self.overwrite)?;
         let (device, overlap) = (machine::device(), config.gradinit.overlap);
         let size = PictureHalves::batch_size(config.training.batch_size, overlap);
-        let data = self.pictures.batches("train", &config, size, device)?;
+        let data = self.pictures.batches(Split::Train, &config, size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let stopped = signals::watch()?;
         let theta0 = match &self.init {

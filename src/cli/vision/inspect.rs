@@ -6,6 +6,7 @@ use nmt::progress;
 use nmt::task::Task;
 use nmt::train::{TrainingData, load_weights};
 use nmt::vision::initialise;
+use nmt::vision::pictures::Split;
 use tch::Tensor;
 
 use super::super::inspect::DrawingOptions;
@@ -34,7 +35,7 @@ impl VisionInspectArgs {
         let config = self.network.load(&[])?;
         let names = self.drawing.names(&name_of(&config.init.method))?;
         let device = machine::device();
-        let data = self.pictures.batches("train", &config, config.training.batch_size, device)?;
+        let data = self.pictures.batches(Split::Train, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let stopped = signals::watch()?;
         let mut thetas: Vec<Tensor> = Vec::new();
@@ -45,7 +46,7 @@ impl VisionInspectArgs {
             thetas.push(load_weights(path, network.layout(), &identity)?.to_device(device));
         }
         let count = self.drawing.batches as usize;
-        let minibatches = data.batches_without_end().take(count).collect::<Result<Vec<_>>>()?;
+        let minibatches: Vec<Vec<usize>> = data.batches_without_end().take(count).collect();
         progress::note(format!(
             "{} blocks, {} parameters, {count} minibatches of {} pictures",
             network.layout().blocks().len(),

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nmt::Result;
-use nmt::vision::pictures::{Corrupt, PictureData, Pictures};
+use nmt::vision::pictures::{self, PictureData, Pictures, Split};
 use nmt::vision::{Architecture, Classifier, VisionConfig};
+use nmt::{Error, Result};
 use tch::Device;
 
 use super::super::model_options::{ConfigOptions, setting};
@@ -73,22 +73,30 @@ pub struct PictureOptions {
 }
 
 impl PictureOptions {
-    /// A split, `train` or `test`, for a network.
-    pub fn open(&self, split: &str, config: &VisionConfig) -> Result<Pictures> {
-        let corrupt = if self.skip_corrupt { Corrupt::Skip } else { Corrupt::Fail };
-        let (side, _) = config.network.architecture.pictures();
-        Pictures::open(&self.data, split, side, corrupt)
-    }
-
-    /// A split as batches of `batch_size`.
+    /// A split as batches of `batch_size` for the network of the configuration.
+    ///
+    /// # Errors
+    /// What reading pictures brings, and [`Error::Content`] for pictures of another size than the network's.
     pub fn batches(
         &self,
-        split: &str,
+        split: Split,
         config: &VisionConfig,
         batch_size: usize,
         device: Device,
     ) -> Result<PictureData> {
-        PictureData::new(self.open(split, config)?, &config.augment, batch_size, config.training.seed, device)
+        let options = pictures::PictureOptions { skip_corrupt: self.skip_corrupt, ..Default::default() };
+        let pictures = Pictures::open(&self.data, split, options)?;
+        let architecture = config.network.architecture;
+        let (side, _) = architecture.pictures();
+        if pictures.side() as i64 != side {
+            return Err(Error::content(
+                self.data.display().to_string(),
+                format!("pictures of {side} × {side} pixels for {}", architecture.name()),
+                format!("{0} × {0}", pictures.side()),
+                "choose another --arch or other --data",
+            ));
+        }
+        PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)
     }
 }
 

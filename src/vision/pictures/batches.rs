@@ -13,6 +13,7 @@ use super::mixup::Mix;
 use super::prefetch::Loader;
 use super::prepare::prepare;
 use crate::error::{Error, Result};
+use crate::train::{TrainingData, Units};
 use crate::vision::PictureBatch;
 
 /// A split in batches.
@@ -51,9 +52,14 @@ impl PictureData {
         &self.pictures
     }
 
+    /// The batches of training, as indices of pictures, epoch after epoch from the first on.
+    pub fn batches_without_end(&self) -> impl Iterator<Item = Vec<usize>> {
+        (1..).flat_map(|epoch| self.order(epoch))
+    }
+
     /// The batches of an epoch (from 1), as indices of pictures: all of them once in an order that is a function of seed
     /// and epoch; the last batch is what is left.
-    pub fn epoch(&self, epoch: u64) -> Vec<Vec<usize>> {
+    fn order(&self, epoch: u64) -> Vec<Vec<usize>> {
         // One stream of random numbers an epoch.
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(epoch);
@@ -62,46 +68,10 @@ impl PictureData {
         order.chunks(self.batch_size).map(<[usize]>::to_vec).collect()
     }
 
-    /// The batch of these indices, changed for training: a function of the pictures, the configuration and `seed`, which is
-    /// to be another one for every batch. Pictures that [`PictureData::prefetch`] has prepared are taken as they are. A
-    /// batch is smaller where corrupt pictures are left out.
-    ///
-    /// # Errors
-    /// [`Error::Io`] and [`Error::Content`] for pictures on disk that cannot be read, be it now or before in the background,
-    /// and for an index too large; [`Error::Usage`] for no indices; [`Error::Torch`] where there is no memory.
-    pub fn batch(&self, indices: &[usize], seed: u64) -> Result<PictureBatch> {
-        let ready = self.loader().as_mut().and_then(|loader| loader.take(indices, seed));
-        let prepared = ready.unwrap_or_else(|| prepare(&self.pictures, Some(&self.augment), indices, seed))?;
-        let (pictures, classes) = prepared.tensors(self.device)?;
-        if self.augment.mixup == 0.0 {
-            return Ok(PictureBatch { pictures, classes, mixed: None });
-        }
-        let mix = Mix::draw(self.augment.mixup, prepared.len(), seed);
-        let (pictures, others) = mix.apply(&pictures, &classes)?;
-        Ok(PictureBatch { pictures, classes, mixed: Some((others, mix.share)) })
-    }
-
-    /// Prepare a batch in the background that [`PictureData::batch`] will be asked for; of pictures in memory there is
-    /// nothing to prepare. At most two are prepared at a time, so the third is when it is asked for; ask in the order of
-    /// the batches.
-    pub fn prefetch(&self, indices: &[usize], seed: u64) {
-        if self.pictures.in_memory() {
-            return;
-        }
-        let mut loader = self.loader();
-        if loader.is_none() {
-            let (pictures, augment) = (self.pictures.clone(), self.augment.clone());
-            *loader = Loader::start(move |(indices, seed)| prepare(&pictures, Some(&augment), indices, *seed));
-        }
-        if let Some(loader) = loader.as_mut() {
-            loader.request(indices, seed);
-        }
-    }
-
     /// The batch of these indices as evaluation sees it: nothing is random.
     ///
     /// # Errors
-    /// As [`PictureData::batch`].
+    /// As [`TrainingData::batch`].
     pub fn evaluation_batch(&self, indices: &[usize]) -> Result<PictureBatch> {
         let prepared = prepare(&self.pictures, None, indices, 0)?;
         let (pictures, classes) = prepared.tensors(self.device)?;
@@ -119,6 +89,54 @@ impl PictureData {
 
     fn loader(&self) -> std::sync::MutexGuard<'_, Option<Loader>> {
         self.loader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TrainingData for PictureData {
+    type Batch = PictureBatch;
+
+    fn epoch(&self, epoch: u64) -> Result<Vec<Vec<usize>>> {
+        Ok(self.order(epoch))
+    }
+
+    /// The batch of these indices, changed for training: a function of the pictures, the configuration and `seed`, which is
+    /// to be another one for every batch. Pictures that [`TrainingData::prefetch`] has prepared are taken as they are. A
+    /// batch is smaller where corrupt pictures are left out.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Content`] for pictures on disk that cannot be read, be it now or before in the background,
+    /// and for an index too large; [`Error::Usage`] for no indices; [`Error::Torch`] where there is no memory.
+    fn batch(&self, indices: &[usize], seed: u64) -> Result<PictureBatch> {
+        let ready = self.loader().as_mut().and_then(|loader| loader.take(indices, seed));
+        let prepared = ready.unwrap_or_else(|| prepare(&self.pictures, Some(&self.augment), indices, seed))?;
+        let (pictures, classes) = prepared.tensors(self.device)?;
+        if self.augment.mixup == 0.0 {
+            return Ok(PictureBatch { pictures, classes, mixed: None });
+        }
+        let mix = Mix::draw(self.augment.mixup, prepared.len(), seed);
+        let (pictures, others) = mix.apply(&pictures, &classes)?;
+        Ok(PictureBatch { pictures, classes, mixed: Some((others, mix.share)) })
+    }
+
+    /// Prepare a batch in the background that [`TrainingData::batch`] will be asked for; of pictures in memory there is
+    /// nothing to prepare. At most two are prepared at a time, so the third is when it is asked for; ask in the order of
+    /// the batches.
+    fn prefetch(&self, indices: &[usize], seed: u64) {
+        if self.pictures.in_memory() {
+            return;
+        }
+        let mut loader = self.loader();
+        if loader.is_none() {
+            let (pictures, augment) = (self.pictures.clone(), self.augment.clone());
+            *loader = Loader::start(move |(indices, seed)| prepare(&pictures, Some(&augment), indices, *seed));
+        }
+        if let Some(loader) = loader.as_mut() {
+            loader.request(indices, seed);
+        }
+    }
+
+    fn units(&self) -> Units {
+        Units { plural: "pictures", key: "pictures", loss: 1.0 }
     }
 }
 
@@ -171,15 +189,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pictures = open(folder.path(), false, PictureOptions::default());
         let data = data(&pictures, small_cutout());
-        let batches = data.epoch(1);
+        let batches = data.order(1);
         assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [5, 5, 5, 5, 3]);
         let mut seen = batches.concat();
         seen.sort_unstable();
         assert_eq!(seen, (0..23).collect::<Vec<_>>());
-        assert_eq!(batches, data.epoch(1));
-        assert_ne!(batches, data.epoch(2));
+        assert_eq!(batches, data.order(1));
+        assert_ne!(batches, data.order(2));
         let other = PictureData::new(pictures.clone(), small_cutout(), 5, 2, Device::Cpu).unwrap();
-        assert_ne!(batches, other.epoch(1));
+        assert_ne!(batches, other.order(1));
         assert!(PictureData::new(pictures.clone(), small_cutout(), 0, 1, Device::Cpu).is_err());
         let bad = AugmentConfig { mixup: -1.0, ..small_cutout() };
         assert!(PictureData::new(pictures, bad, 5, 1, Device::Cpu).is_err());
@@ -245,8 +263,8 @@ mod tests {
             data(&open(folder.path(), true, options), augment.clone())
         };
         let (one, three) = (of(1), of(3));
-        let batches = one.epoch(1);
-        assert_eq!(batches, three.epoch(1));
+        let batches = one.order(1);
+        assert_eq!(batches, three.order(1));
         assert_eq!(one.batch(&batches[0], 0).unwrap().pictures.size(), [5, 3, 224, 224]);
         // Two ahead of what is taken.
         (0..2).for_each(|i| three.prefetch(&batches[i], i as u64));
