@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod command;
+pub mod pictures;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

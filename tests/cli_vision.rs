@@ -1,0 +1,175 @@
+//! `nmt vision` as a user types it, on small generated pictures.
+mod common;
+
+use common::command::Lab;
+use common::pictures::write_cifar;
+use common::{json, tensors};
+use nmt::config::Compute;
+use nmt::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind};
+use nmt::task::Task;
+use nmt::train::{Checkpoint, LoopConfig, Run, train};
+use nmt::vision::pictures::{AugmentConfig, PictureData, PictureOptions, Pictures, Split};
+use nmt::vision::{Architecture, Builder, Classifier, Geometry, Plain, evaluate, kaiming};
+use tch::Device;
+
+const SMALL: [&str; 6] = [
+    "--threads=1",
+    "--data=cifar",
+    "--arch=vgg19",
+    "--batch-size=20",
+    "--set=training.max_epochs=2",
+    "--set=training.log_every=1",
+];
+
+fn lab() -> Lab {
+    let lab = Lab::new();
+    write_cifar(&lab.path("cifar"), 60, 20);
+    lab
+}
+
+fn vision<'a>(command: &'a str, further: &[&'a str]) -> Vec<&'a str> {
+    [&["vision", command], &SMALL[..], further].concat()
+}
+
+#[test]
+fn gradinit_training_and_evaluation_follow_each_other() {
+    let lab = lab();
+    let written = lab.nmt(&vision("gradinit", &["--iterations=2", "--output=init.safetensors"])).ok();
+    assert_eq!(written.lines().count(), 3, "{written}");
+    let scales = json(&lab.path("init.scales.json"));
+    assert!(scales["features.conv0.weight"].as_f64().unwrap() != 1.0, "{scales}");
+
+    let run = lab.nmt(&vision("train", &["--init=init.safetensors", "--output=run"]));
+    let notes = run.stderr.clone();
+    run.ok();
+    assert!(notes.contains("60 pictures of 10 classes, 20 to validate on; vgg19, 20040522 parameters"), "{notes}");
+    let log = std::fs::read_to_string(lab.path("run/log.jsonl")).unwrap();
+    let events: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 6 + 2, "{log}");
+    assert!(events[0]["pictures"] == 20 && events[0]["pictures_per_second"].as_f64().unwrap() > 0.0, "{}", events[0]);
+    assert!((events[0]["learning_rate"].as_f64().unwrap() - 0.1).abs() < 1e-12);
+    let best = events.iter().filter_map(|event| event["accuracy"].as_f64()).fold(0.0, f64::max);
+    let found: serde_json::Value = serde_json::from_str(
+        &lab.nmt(&["--threads=1", "vision", "evaluate", "--model=run", "--data=cifar", "--json"]).ok(),
+    )
+    .unwrap();
+    assert_eq!((found["accuracy"].as_f64(), found["pictures"].as_i64()), (Some(best), Some(20)), "{found}");
+    lab.nmt(&["plot", "--run=run", "--output=curve.svg"]).ok();
+    assert!(std::fs::read_to_string(lab.path("curve.svg")).unwrap().contains("validation accuracy"));
+
+    let inspected = ["--init=init.safetensors", "--batches=2", "--output=init.svg", "--csv=init.csv"];
+    lab.nmt(&vision("inspect", &inspected)).ok();
+    let csv = std::fs::read_to_string(lab.path("init.csv")).unwrap();
+    assert!(csv.contains("kaiming,linear,features.conv0.weight,"), "{csv}");
+}
+
+/// θ, momentum, running statistics and the log of a run that paused are those of one that did not.
+#[test]
+fn a_pause_changes_nothing() {
+    let lab = lab();
+    lab.nmt(&vision("train", &["--output=whole"])).ok();
+    lab.nmt(&vision("train", &["--output=paused", "--stop-after-epoch=1"])).ok();
+    lab.nmt(&["--threads=1", "vision", "train", "--data=cifar", "--output=paused", "--resume"]).ok();
+    let (whole, paused) = (tensors(&lab.path("whole/last.safetensors")), tensors(&lab.path("paused/last.safetensors")));
+    assert_eq!(whole.len(), paused.len());
+    assert!(whole.contains_key("features.bn3.running_var") && whole.contains_key("optimizer.momentum.classifier.bias"));
+    for (name, tensor) in whole {
+        assert!(tensor.equal(&paused[&name]), "{name}");
+    }
+    let events = |run: &str| -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(lab.path(run).join("log.jsonl")).unwrap();
+        let parse = |line: &str| {
+            let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+            for key in ["seconds", "pictures_per_second"] {
+                event.as_object_mut().unwrap().remove(key);
+            }
+            event
+        };
+        text.lines().map(parse).collect()
+    };
+    assert_eq!(events("whole"), events("paused"));
+    lab.nmt(&vision("train", &["--output=whole"])).fails(2, &["holds a run already", "--resume"]);
+    lab.nmt(&vision("train", &["--output=whole", "--resume", "--seed=2"])).fails(2, &["training.seed"]);
+}
+
+#[test]
+fn wrong_use_and_wrong_pictures_are_named() {
+    let lab = lab();
+    for (arguments, parts) in [
+        (vec!["--no-bn", "--set=init.method=fixup"], vec!["fixup-resnet110"]),
+        (vec!["--set=gradinit.max_tokens=4"], vec!["training.batch_size"]),
+        (vec!["--set=network.architecture=vgg16"], vec!["vgg16"]),
+        (vec!["--set=optimizer.kind=adam"], vec!["decay_normalisation"]),
+        (vec!["--set=training.max_tokens=4"], vec!["training.max_tokens", "nearest"]),
+        (vec!["--batch-size=0"], vec!["training.batch_size"]),
+    ] {
+        lab.nmt(&vision("train", &[&arguments[..], &["--output=no"]].concat())).fails(2, &parts);
+    }
+    let fixup = ["--threads=1", "vision", "train", "--data=cifar", "--arch=fixup-resnet110", "--output=no"];
+    lab.nmt(&fixup).fails(2, &["--no-bn"]);
+    lab.nmt(
+        &vision("train", &["--arch=resnet50", "--output=no"])
+            .iter()
+            .filter(|a| **a != "--arch=vgg19")
+            .copied()
+            .collect::<Vec<_>>(),
+    )
+    .fails(1, &["224 × 224", "32 × 32"]);
+    lab.nmt(&["vision", "train", "--data=none", "--arch=vgg19", "--output=no"]).fails(1, &["none"]);
+    let bytes = std::fs::read(lab.path("cifar/data_batch_2.bin")).unwrap();
+    std::fs::write(lab.path("cifar/data_batch_2.bin"), &bytes[..bytes.len() - 1]).unwrap();
+    lab.nmt(&vision("train", &["--output=no"])).fails(1, &["data_batch_2.bin"]);
+    assert!(!lab.path("no").exists());
+}
+
+/// Ten classes that differ in where a bar is: a small network with normalisation learns them in some dozen updates.
+#[test]
+fn what_there_is_to_learn_is_learnt() {
+    let folder = tempfile::tempdir().unwrap();
+    write_cifar(folder.path(), 500, 100);
+    let data = |split| {
+        let pictures = Pictures::open(folder.path(), split, PictureOptions::default()).unwrap();
+        let augment = AugmentConfig { crop_padding: 0, flip: true, cutout: 0, mixup: 0.0 };
+        PictureData::new(pictures, augment, 50, 1, Device::Cpu).unwrap()
+    };
+    let (training, test) = (data(Split::Train), data(Split::Test));
+    let mut builder = Builder::new(true);
+    let net = builder
+        .normalised_convolution(("conv1", "bn1"), 3, 8, Geometry::three(2))
+        .then(Plain::Relu)
+        .then(builder.normalised_convolution(("conv2", "bn2"), 8, 16, Geometry::three(2)))
+        .then(Plain::Relu)
+        .then(builder.linear("fc", 16 * 8 * 8, 10));
+    let network = Classifier::of(builder, Box::new(net), Device::Cpu);
+    let theta = kaiming(Architecture::Resnet110, network.layout(), 1);
+    let before = evaluate(&network, &theta, &test, Compute::Fp32.kind()).unwrap().percent();
+    let optimizer = OptimizerConfig { kind: OptimizerKind::Sgd, decay_normalisation: false, ..Default::default() };
+    let optimizer = optimizer.build(&theta, network.layout());
+    let settings = LoopConfig {
+        max_updates: 60,
+        max_epochs: 0,
+        update_frequency: 1,
+        seed: 1,
+        compute: tch::Kind::Float,
+        log_every: 10,
+        checkpoint_every: 0,
+        validate_every: 0,
+        patience: 0,
+        higher_is_better: true,
+        clip_norm: 0.0,
+        schedule: ScheduleConfig { kind: ScheduleKind::Cosine, learning_rate: 0.05, ..Default::default() },
+    };
+    let identity = std::collections::BTreeMap::new();
+    let outcome = train(
+        &network,
+        &training,
+        &settings,
+        Checkpoint::start(theta, optimizer),
+        Run { folder: folder.path(), identity: &identity, stop_after: None },
+        |theta| Ok(evaluate(&network, theta, &test, Compute::Fp32.kind())?.into()),
+        || None,
+    )
+    .unwrap();
+    let (best, _) = outcome.best.unwrap();
+    assert!(before < 40.0 && best > 95.0, "accuracy {best} after {before}");
+}
