@@ -155,12 +155,11 @@ fn initialisations_that_look_at_data_train() {
     lab.train("refused", &["--set=init.method=admin"]).fails(2, &["admin", "model.w_skip=true"]);
 }
 
+/// An experiment of one run that would take minutes, in the middle of it.
 #[cfg(unix)]
-#[test]
-fn a_signal_reaches_the_run_and_the_same_command_goes_on() {
-    let lab = Lab::new();
+fn experiment_under_way(lab: &Lab) -> std::process::Child {
     lab.preprocess();
-    recipe(&lab);
+    recipe(lab);
     let plan = "title = \"T\"\nrecipe = \"recipe.toml\"\nseeds = [1]\nscore = false\nset = [\"training.max_updates=100000\"]\n\
                 [[method]]\nname = \"Long\"\n";
     std::fs::write(lab.path("plan.toml"), plan).unwrap();
@@ -175,12 +174,45 @@ fn a_signal_reaches_the_run_and_the_same_command_goes_on() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert!(begun(), "no validation within half a minute");
-    std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    child
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_reaches_the_run_and_the_same_command_goes_on() {
+    let lab = Lab::new();
+    let child = experiment_under_way(&lab);
+    let id = child.id().to_string();
+    // Twice, as `timeout` does: one wish.
+    std::process::Command::new("sh").args(["-c", &format!("kill -TERM {id}; sleep 0.02; kill -TERM {id}")]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(143), "{message}");
     assert!(message.contains("saved runs/long/seed-1/last.safetensors at update"), "{message}");
     assert!(!lab.path("runs/long/seed-1/outcome.json").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_experiment_that_is_killed_leaves_no_run_behind() {
+    let lab = Lab::new();
+    let mut child = experiment_under_way(&lab);
+    let id = child.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    let run = format!("/proc/{}/stat", children.trim());
+    assert!(std::path::Path::new(&run).exists(), "no run of {id}: {children}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // A zombie, where nobody waits for it, has ended, too.
+    let ended = || std::fs::read_to_string(&run).map_or(true, |stat| stat.contains(") Z "));
+    for _ in 0..600 {
+        if ended() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert!(ended(), "the run goes on half a minute after");
+    assert!(lab.path("runs/long/seed-1/last.safetensors").exists());
 }
 
 #[test]

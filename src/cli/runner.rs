@@ -47,6 +47,8 @@ impl Shell<'_> {
         // Of its own, so that Ctrl-C reaches this program alone, which passes it on once: twice would end a command at once.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        #[cfg(target_os = "linux")]
+        stop_with_this_program(&mut command);
         let mut child = command.spawn().map_err(Error::io("run", &program))?;
         let (id, ended) = (child.id(), AtomicBool::new(false));
         let (output, message) = std::thread::scope(|scope| {
@@ -89,6 +91,25 @@ impl Shell<'_> {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+}
+
+/// Have the command save and stop, as by SIGTERM, when this program ends before it does: it would go on unseen.
+#[cfg(target_os = "linux")]
+fn stop_with_this_program(command: &mut Command) {
+    let this = std::process::id();
+    // SAFETY: between fork and exec the closure makes system calls alone.
+    unsafe {
+        std::os::unix::process::CommandExt::pre_exec(command, move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            // It may have ended before it could be said.
+            if libc::getppid() != this as i32 {
+                return Err(std::io::Error::from(std::io::ErrorKind::Interrupted));
+            }
+            Ok(())
+        });
     }
 }
 
