@@ -184,7 +184,10 @@ fn a_signal_reaches_the_run_and_the_same_command_goes_on() {
     let child = experiment_under_way(&lab);
     let id = child.id().to_string();
     // Twice, as `timeout` does: one wish.
-    std::process::Command::new("sh").args(["-c", &format!("kill -TERM {id}; sleep 0.02; kill -TERM {id}")]).status().unwrap();
+    std::process::Command::new("sh")
+        .args(["-c", &format!("kill -TERM {id}; sleep 0.02; kill -TERM {id}")])
+        .status()
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(143), "{message}");

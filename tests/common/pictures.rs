@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rand::{Rng, SeedableRng};
 
-/// Write `training` pictures in five batches and `test` more, of ten classes: picture i is of the class i mod 10, a bright
+/// Write `training` pictures in five batches and `test` more, as many as in a batch, of ten classes: picture i is of the class i mod 10, a bright
 /// bar at the height of its class on dark noise.
 pub fn write_cifar(folder: &Path, training: usize, test: usize) {
     std::fs::create_dir_all(folder).unwrap();

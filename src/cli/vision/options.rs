@@ -84,7 +84,11 @@ impl PictureOptions {
         batch_size: usize,
         device: Device,
     ) -> Result<PictureData> {
-        let options = pictures::PictureOptions { skip_corrupt: self.skip_corrupt, ..Default::default() };
+        let options = pictures::PictureOptions {
+            skip_corrupt: self.skip_corrupt,
+            threads: usize::try_from(tch::get_num_threads()).ok(),
+            ..Default::default()
+        };
         let pictures = Pictures::open(&self.data, split, options)?;
         let architecture = config.network.architecture;
         let (side, _) = architecture.pictures();
