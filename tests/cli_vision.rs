@@ -15,15 +15,15 @@ use tch::Device;
 const SMALL: [&str; 6] = [
     "--threads=1",
     "--data=cifar",
-    "--arch=vgg19",
-    "--batch-size=20",
+    "--arch=densenet100",
+    "--batch-size=10",
     "--set=training.max_epochs=2",
     "--set=training.log_every=1",
 ];
 
 fn lab() -> Lab {
     let lab = Lab::new();
-    write_cifar(&lab.path("cifar"), 100, 20);
+    write_cifar(&lab.path("cifar"), 50, 10);
     lab
 }
 
@@ -42,18 +42,18 @@ fn gradinit_training_and_evaluation_follow_each_other() {
     let run = lab.nmt(&vision("train", &["--init=init.safetensors", "--output=run"]));
     let notes = run.stderr.clone();
     run.ok();
-    assert!(notes.contains("100 pictures of 10 classes, 20 to validate on; vgg19, 20040522 parameters"), "{notes}");
+    assert!(notes.contains("50 pictures of 10 classes, 10 to validate on; densenet100, 769162 parameters"), "{notes}");
     let log = std::fs::read_to_string(lab.path("run/log.jsonl")).unwrap();
     let events: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 10 + 2, "{log}");
-    assert!(events[0]["pictures"] == 20 && events[0]["pictures_per_second"].as_f64().unwrap() > 0.0, "{}", events[0]);
+    assert!(events[0]["pictures"] == 10 && events[0]["pictures_per_second"].as_f64().unwrap() > 0.0, "{}", events[0]);
     assert!((events[0]["learning_rate"].as_f64().unwrap() - 0.1).abs() < 1e-12);
     let best = events.iter().filter_map(|event| event["accuracy"].as_f64()).fold(0.0, f64::max);
     let found: serde_json::Value = serde_json::from_str(
         &lab.nmt(&["--threads=1", "vision", "evaluate", "--model=run", "--data=cifar", "--json"]).ok(),
     )
     .unwrap();
-    assert_eq!((found["accuracy"].as_f64(), found["pictures"].as_i64()), (Some(best), Some(20)), "{found}");
+    assert_eq!((found["accuracy"].as_f64(), found["pictures"].as_i64()), (Some(best), Some(10)), "{found}");
     lab.nmt(&["plot", "--run=run", "--output=curve.svg"]).ok();
     assert!(std::fs::read_to_string(lab.path("curve.svg")).unwrap().contains("validation accuracy"));
 
@@ -72,7 +72,10 @@ fn a_pause_changes_nothing() {
     lab.nmt(&["--threads=1", "vision", "train", "--data=cifar", "--output=paused", "--resume"]).ok();
     let (whole, paused) = (tensors(&lab.path("whole/last.safetensors")), tensors(&lab.path("paused/last.safetensors")));
     assert_eq!(whole.len(), paused.len());
-    assert!(whole.contains_key("features.bn3.running_var") && whole.contains_key("optimizer.momentum.classifier.bias"));
+    assert!(
+        whole.contains_key("features.norm_final.running_var")
+            && whole.contains_key("optimizer.momentum.classifier.bias")
+    );
     for (name, tensor) in whole {
         assert!(tensor.equal(&paused[&name]), "{name}");
     }
@@ -110,7 +113,7 @@ fn wrong_use_and_wrong_pictures_are_named() {
     lab.nmt(
         &vision("train", &["--arch=resnet50", "--output=no"])
             .iter()
-            .filter(|a| **a != "--arch=vgg19")
+            .filter(|a| **a != "--arch=densenet100")
             .copied()
             .collect::<Vec<_>>(),
     )
