@@ -109,15 +109,19 @@ fn the_configuration_is_printed_with_its_documentation() {
 fn every_recipe_is_a_configuration() {
     let lab = Lab::new();
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
-    let mut recipes = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            lab.nmt(&["config", "--config", path.to_str().unwrap()]).ok();
-            recipes += 1;
+    for (folder, command, least) in
+        [(folder.clone(), &["config"][..], 7), (folder.join("vision"), &["vision", "config"][..], 2)]
+    {
+        let mut recipes = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                lab.nmt(&[command, &["--config", path.to_str().unwrap()]].concat()).ok();
+                recipes += 1;
+            }
         }
+        assert!(recipes >= least, "{recipes}");
     }
-    assert!(recipes >= 7, "{recipes}");
 }
 
 #[test]
