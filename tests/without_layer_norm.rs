@@ -107,9 +107,9 @@ fn gradients_of_the_scalars_are_differences_of_the_loss() {
         let difference = (moved(step) - moved(-step)) / (2.0 * step);
         for gradient in [&by_hand, &by_graph] {
             let gradient = gradient.double_value(&[block.offset]);
-            // Between the two values lie bends of ReLUs, and the loss is rounded to 1e-5.
+            // Between the two values lie bends of ReLUs, and the loss is rounded, by each processor otherwise.
             let distance = (gradient - difference).abs();
-            assert!(distance < 0.06 + 0.01 * difference.abs(), "{}: {gradient} {difference}", block.name);
+            assert!(distance < 0.1 + 0.01 * difference.abs(), "{}: {gradient} {difference}", block.name);
         }
         compared += usize::from(difference.abs() > 1.0);
     }
