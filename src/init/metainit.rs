@@ -6,6 +6,7 @@ use tch::{Kind, Tensor};
 
 use super::scales::{ScaleAdam, check_adam, rescale};
 use crate::error::{Error, Result};
+use crate::progress::{self, Progress};
 use crate::task::{Mode, Task};
 
 /// MetaInit's settings. As the rival of GradInit its scales are moved by Adam with clamped gradients, which that paper
@@ -117,4 +118,29 @@ pub fn metainit<T: Task>(
         watch(iteration, value)?;
     }
     Ok(scales)
+}
+
+/// [`metainit`] with a progress bar and a note of what it gained: θ rescaled, `[P]`. `signal` is asked between iterations
+/// whether to stop.
+///
+/// # Errors
+/// As [`metainit`], and [`Error::Interrupted`] on a signal.
+pub fn metainit_theta<T: Task>(
+    task: &T,
+    theta0: &Tensor,
+    config: &MetaInitConfig,
+    draw: impl FnMut() -> Result<T::Batch>,
+    signal: impl Fn() -> Option<i32>,
+) -> Result<Tensor> {
+    let mut bar = Progress::new("metainit", Some(config.iterations));
+    let (mut first, mut last) = (None, 0.0);
+    let scales = metainit(task, theta0, config, draw, |iteration, quotient| {
+        (first, last) = (first.or(Some(quotient)), quotient);
+        bar.set(iteration + 1, || format!("gradient quotient {quotient:.4}"));
+        Error::if_interrupted(signal())
+    })?;
+    drop(bar);
+    progress::note(format!("MetaInit: gradient quotient {:.4} at first, {last:.4} at last", first.unwrap_or(0.0)));
+    let m = Tensor::from_slice(&scales).to_kind(Kind::Float).to_device(theta0.device());
+    Ok(rescale(task.layout(), theta0, &m))
 }

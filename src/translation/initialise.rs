@@ -1,21 +1,20 @@
 //! θ before training, whatever `init.method` says.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::training_data::TranslationData;
 use crate::config::Config;
 use crate::data::ParallelDataset;
-use crate::error::{Error, Result};
-use crate::init::{InitMethod, draw_theta, metainit::metainit, rescale};
+use crate::error::Result;
+use crate::init::{InitMethod, draw_theta, metainit::metainit_theta};
 use crate::model::{Transformer, TranslationBatch};
-use crate::progress::{self, Progress};
 use crate::task::Task;
 
 /// θ before training, `[P]`, fp32, on `device`, as `init.method` says. `open` gives the training split to the methods that
 /// look at data; `signal` is asked between iterations whether to stop.
 ///
 /// # Errors
-/// What reading data brings, [`Error::NonFinite`] from MetaInit and [`Error::Interrupted`] on a signal.
+/// What reading data brings, [`crate::Error::NonFinite`] from MetaInit and [`crate::Error::Interrupted`] on a signal.
 pub fn initialise(
     config: &Config,
     model: &Transformer,
@@ -35,26 +34,7 @@ pub fn initialise(
             let settings = &config.metainit;
             let data = TranslationData::new(open()?, config, settings.max_tokens, device)?;
             let mut batches = data.batches_without_end();
-            let mut bar = Progress::new("metainit", Some(settings.iterations));
-            let (mut first, mut last) = (None, 0.0);
-            let scales = metainit(
-                model,
-                &theta,
-                settings,
-                || next_batch(&data, &mut batches),
-                |iteration, quotient| {
-                    (first, last) = (first.or(Some(quotient)), quotient);
-                    bar.set(iteration + 1, || format!("gradient quotient {quotient:.4}"));
-                    Error::if_interrupted(signal())
-                },
-            )?;
-            drop(bar);
-            progress::note(format!(
-                "MetaInit: gradient quotient {:.4} at first, {last:.4} at last",
-                first.unwrap_or(0.0)
-            ));
-            let m = Tensor::from_slice(&scales).to_kind(Kind::Float).to_device(device);
-            Ok(rescale(model.layout(), &theta, &m))
+            metainit_theta(model, &theta, settings, || next_batch(&data, &mut batches), signal)
         }
     }
 }

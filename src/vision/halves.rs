@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use super::network::PictureBatch;
 use super::pictures::PictureData;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::init::gradinit::halves;
 use crate::random::split_mix;
 use crate::train::TrainingData;
@@ -27,14 +27,20 @@ impl<'a> PictureHalves<'a> {
     }
 
     /// Start with the first epoch. `data` has batches of [`PictureHalves::batch_size`].
-    pub fn new(data: &'a PictureData, overlap: f64, seed: u64) -> PictureHalves<'a> {
-        PictureHalves { data, overlap, batches: Box::new(data.batches_without_end()), seed, drawn: 0 }
+    ///
+    /// # Errors
+    /// [`Error::Content`] for fewer than three pictures.
+    pub fn new(data: &'a PictureData, overlap: f64, seed: u64) -> Result<PictureHalves<'a>> {
+        if data.pictures().len() < 3 {
+            return Err(too_few(data.pictures().len()));
+        }
+        Ok(PictureHalves { data, overlap, batches: Box::new(data.batches_without_end()), seed, drawn: 0 })
     }
 
     /// S and S̃ of the next iteration.
     ///
     /// # Errors
-    /// What reading pictures brings.
+    /// What reading pictures brings, and [`Error::Content`] for a batch of which fewer than three are not corrupt.
     pub fn draw(&mut self) -> Result<(PictureBatch, PictureBatch)> {
         let mut indices = Vec::new();
         while indices.len() < 3 {
@@ -42,7 +48,12 @@ impl<'a> PictureHalves<'a> {
         }
         self.drawn += 1;
         let batch = self.data.batch(&indices, split_mix(self.seed.wrapping_add(self.drawn << 32)))?;
-        let (s, s_tilde) = halves(indices.len(), self.overlap);
+        // Of the pictures that there are: corrupt ones may have been left out.
+        let count = batch.classes.size()[0] as usize;
+        if count < 3 {
+            return Err(too_few(count));
+        }
+        let (s, s_tilde) = halves(count, self.overlap);
         let part = |range: std::ops::Range<usize>| {
             let rows = |tensor: &Tensor| tensor.narrow(0, range.start as i64, range.len() as i64);
             let mixed = batch.mixed.as_ref().map(|(others, share)| (rows(others), *share));
@@ -50,4 +61,9 @@ impl<'a> PictureHalves<'a> {
         };
         Ok((part(s), part(s_tilde)))
     }
+}
+
+fn too_few(found: usize) -> Error {
+    let next = "give more pictures, or a larger training.batch_size";
+    Error::content("GradInit", "at least three pictures to cut S and S̃ from", found.to_string(), next)
 }

@@ -214,10 +214,8 @@ impl Module for Multiple {
 pub enum Plain {
     /// max(x, 0).
     Relu,
-    /// The maximum of squares of this size, side by side.
-    MaxPool(i64),
-    /// The maximum of overlapping squares: kernel, stride and padding.
-    OverlappingMaxPool(Geometry),
+    /// The maximum of squares.
+    MaxPool(Geometry),
     /// The mean of squares of this size, side by side.
     AveragePool(i64),
     /// The mean of the picture: `[images, channels, 1, 1]`.
@@ -228,8 +226,7 @@ impl Module for Plain {
     fn forward(&self, input: &Tensor, _: &Pass) -> Tensor {
         match *self {
             Plain::Relu => input.relu(),
-            Plain::MaxPool(size) => input.max_pool2d([size, size], [size, size], [0, 0], [1, 1], false),
-            Plain::OverlappingMaxPool(Geometry { kernel, stride, padding }) => {
+            Plain::MaxPool(Geometry { kernel, stride, padding }) => {
                 input.max_pool2d([kernel, kernel], [stride, stride], [padding, padding], [1, 1], false)
             }
             Plain::AveragePool(size) => input.avg_pool2d([size, size], [size, size], [0, 0], false, true, None::<i64>),

@@ -113,6 +113,11 @@ impl Classifier {
         self.net.forward(&pictures.to_kind(mode.compute), &pass).to_kind(Kind::Float)
     }
 
+    /// The summed cross-entropy of logits, natural logarithm, a differentiable scalar.
+    pub fn cross_entropy(logits: &Tensor, classes: &Tensor) -> Tensor {
+        logits.cross_entropy_loss::<Tensor>(classes, None, Reduction::Sum, -100, 0.0)
+    }
+
     /// How many pictures of the batch have their class at the top.
     pub fn correct(logits: &Tensor, classes: &Tensor) -> i64 {
         logits.argmax(1, false).eq_tensor(classes).sum(Kind::Int64).int64_value(&[])
@@ -132,10 +137,9 @@ impl Task for Classifier {
 
     fn loss(&self, theta: &Tensor, batch: &PictureBatch, mode: Mode) -> Loss {
         let logits = self.logits(theta, &batch.pictures, mode);
-        let of = |classes: &Tensor| logits.cross_entropy_loss::<Tensor>(classes, None, Reduction::Sum, -100, 0.0);
-        let nll = of(&batch.classes);
+        let nll = Classifier::cross_entropy(&logits, &batch.classes);
         let sum = match &batch.mixed {
-            Some((others, share)) => &nll * *share + of(others) * (1.0 - share),
+            Some((others, share)) => &nll * *share + Classifier::cross_entropy(&logits, others) * (1.0 - share),
             None => nll.shallow_clone(),
         };
         Loss { sum, nll: nll.detach(), count: batch.classes.size()[0] }

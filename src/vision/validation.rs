@@ -1,7 +1,7 @@
 //! Loss and accuracy of a split.
 
 use serde_json::{Map, json};
-use tch::{Kind, Reduction, Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 use super::network::Classifier;
 use super::pictures::PictureData;
@@ -46,8 +46,7 @@ pub fn evaluate(network: &Classifier, theta: &Tensor, data: &PictureData, comput
         let batch = batch?;
         no_grad(|| {
             let logits = network.logits(theta, &batch.pictures, Mode::evaluate(compute));
-            let loss = logits.cross_entropy_loss::<Tensor>(&batch.classes, None, Reduction::Sum, -100, 0.0);
-            found.loss += loss.double_value(&[]);
+            found.loss += Classifier::cross_entropy(&logits, &batch.classes).double_value(&[]);
             found.correct += Classifier::correct(&logits, &batch.classes);
             found.pictures += batch.classes.size()[0];
         });

@@ -57,7 +57,7 @@ impl VisionGradInitArgs {
             Some(path) => load_weights(path, network.layout(), &identity)?.to_device(device),
             None => initialise(&config, &network, &data, device, &stopped)?,
         };
-        let mut halves = PictureHalves::new(&data, overlap, config.training.seed);
+        let mut halves = PictureHalves::new(&data, overlap, config.training.seed)?;
         learn(&network, &theta0, &config.gradinit, || halves.draw(), &self.output, identity, stopped)
     }
 }

@@ -31,7 +31,7 @@ fn fixup_block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64) -> 
         .then(builder.convolution(&format!("{name}.conv2"), outputs, outputs, Geometry::three(1)))
         .then(builder.branch_scale(&format!("{name}.scale")))
         .then(builder.branch_bias(&format!("{name}.bias2b")));
-    let skip = if stride == 1 { Skip::Input } else { Skip::Shifted(Sequence::default().then(Halve).then(PadChannels)) };
+    let skip = (stride == 2).then(|| Sequence::default().then(Halve).then(PadChannels));
     Block { before, branch, skip }
 }
 
@@ -39,12 +39,8 @@ fn fixup_block(builder: &mut Builder, name: &str, inputs: i64, outputs: i64) -> 
 struct Block {
     before: Shift,
     branch: Sequence,
-    skip: Skip,
-}
-
-enum Skip {
-    Input,
-    Shifted(Sequence),
+    /// None: the input itself.
+    skip: Option<Sequence>,
 }
 
 impl Module for Block {
@@ -52,8 +48,8 @@ impl Module for Block {
         let shifted = self.before.forward(input, pass);
         let branch = self.branch.forward(&shifted, pass);
         match &self.skip {
-            Skip::Input => branch + input,
-            Skip::Shifted(skip) => branch + skip.forward(&shifted, pass),
+            None => branch + input,
+            Some(skip) => branch + skip.forward(&shifted, pass),
         }
     }
 }

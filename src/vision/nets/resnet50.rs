@@ -13,7 +13,7 @@ pub fn resnet50(builder: &mut Builder, classes: i64) -> Sequence {
     let mut net = builder
         .normalised_convolution(("conv1", "bn1"), 3, 64, first)
         .then(Plain::Relu)
-        .then(Plain::OverlappingMaxPool(Geometry::three(2)));
+        .then(Plain::MaxPool(Geometry::three(2)));
     let mut inputs = 64;
     for (stage, (width, blocks)) in (1..).zip(STAGES) {
         for block in 0..blocks {

@@ -16,7 +16,7 @@ pub fn vgg19(builder: &mut Builder, classes: i64) -> Sequence {
             net = net.then(convolution).then_some(norm).then(Plain::Relu);
             (inputs, number) = (outputs, number + 1);
         }
-        net = net.then(Plain::MaxPool(2));
+        net = net.then(Plain::MaxPool(Geometry { kernel: 2, stride: 2, padding: 0 }));
     }
     net.then(builder.linear("classifier", inputs, classes))
 }
