@@ -26,7 +26,7 @@ pub mod optim;
 pub mod params;
 pub mod plot;
 pub mod progress;
-mod random;
+pub mod random;
 pub mod score;
 pub mod task;
 pub mod text;

@@ -135,6 +135,22 @@ impl Layout {
         self.aliases.insert(alias.to_string(), block.to_string());
     }
 
+    /// The inputs of one output of the layer that a bias belongs to: the product of its weight's dimensions but the first;
+    /// none where no weight goes with it.
+    ///
+    /// ```
+    /// use nmt::params::{BlockKind, Layout};
+    /// let mut layout = Layout::default();
+    /// layout.add("conv.weight", &[8, 4, 3, 3], BlockKind::Convolution);
+    /// layout.add("conv.bias", &[8], BlockKind::Bias);
+    /// assert_eq!(layout.fan_in_of_bias(&layout.blocks()[1]), Some(36));
+    /// ```
+    pub fn fan_in_of_bias(&self, bias: &Block) -> Option<i64> {
+        let weight = bias.name.replace(".bias", ".weight");
+        let block = self.blocks.iter().find(|block| block.name == weight && block.name != bias.name)?;
+        Some(block.shape.iter().skip(1).product())
+    }
+
     /// The blocks in the order of θ.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks

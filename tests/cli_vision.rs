@@ -79,18 +79,7 @@ fn a_pause_changes_nothing() {
     for (name, tensor) in whole {
         assert!(tensor.equal(&paused[&name]), "{name}");
     }
-    let events = |run: &str| -> Vec<serde_json::Value> {
-        let text = std::fs::read_to_string(lab.path(run).join("log.jsonl")).unwrap();
-        let parse = |line: &str| {
-            let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
-            for key in ["seconds", "pictures_per_second"] {
-                event.as_object_mut().unwrap().remove(key);
-            }
-            event
-        };
-        text.lines().map(parse).collect()
-    };
-    assert_eq!(events("whole"), events("paused"));
+    assert_eq!(lab.events("whole"), lab.events("paused"));
     lab.nmt(&vision("train", &["--output=whole"])).fails(2, &["holds a run already", "--resume"]);
     lab.nmt(&vision("train", &["--output=whole", "--resume", "--seed=2"])).fails(2, &["training.seed"]);
 }
@@ -123,6 +112,36 @@ fn wrong_use_and_wrong_pictures_are_named() {
     std::fs::write(lab.path("cifar/data_batch_2.bin"), &bytes[..bytes.len() - 1]).unwrap();
     lab.nmt(&vision("train", &["--output=no"])).fails(1, &["data_batch_2.bin"]);
     assert!(!lab.path("no").exists());
+}
+
+/// Running statistics and the order of pictures, too, are those of a run that nothing happened to.
+#[test]
+fn what_signals_stopped_goes_on_with_the_same_bits() {
+    let lab = lab();
+    let run = |output: &'static str| vision("train", &["--set=training.checkpoint_every=2", "--resume", output]);
+    lab.nmt(&run("--output=whole")).ok();
+    let stopped = run("--output=stopped");
+    let codes = ["-TERM", "-KILL", "-INT"].map(|signal| lab.stop(&stopped, "stopped/log.jsonl", signal));
+    assert_eq!((codes[0], codes[1]), (Some(143), None));
+    assert!(codes[2] == Some(130) || codes[2] == Some(0), "{codes:?}");
+    lab.nmt(&stopped).ok();
+    assert_eq!(lab.events("whole"), lab.events("stopped"));
+    for name in ["last.safetensors", "best.safetensors"] {
+        let of = |run: &str| tensors(&lab.path(run).join(name));
+        let (whole, stopped) = (of("whole"), of("stopped"));
+        assert_eq!(whole.len(), stopped.len());
+        assert!(whole.iter().all(|(key, tensor)| tensor.equal(&stopped[key])), "{name}");
+    }
+    let learn = |output: &'static str| vision("gradinit", &["--iterations=6", "--resume", output]);
+    lab.nmt(&learn("--output=init.safetensors")).ok();
+    let again = learn("--output=again.safetensors");
+    let mut wait = std::time::Duration::from_millis(100);
+    while !lab.path("again.safetensors").exists() {
+        lab.stop_after(&again, wait, "-INT");
+        wait = wait * 3 / 2;
+    }
+    let bytes = |name: &str| std::fs::read(lab.path(name)).unwrap();
+    assert!(bytes("init.safetensors") == bytes("again.safetensors"));
 }
 
 /// Ten classes that differ in where a bar is: a small network with normalisation learns them in some dozen updates.

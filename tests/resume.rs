@@ -1,10 +1,9 @@
 //! A run that was stopped and resumed ends with the bits of one that was not.
 mod common;
 
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::command::Lab;
+use common::command::{Lab, TINY};
 
 const UPDATES: &[&str] = &[
     "--max-updates=60",
@@ -14,50 +13,19 @@ const UPDATES: &[&str] = &[
     "--set=training.update_frequency=2",
 ];
 
-/// Start the run (or go on with it), wait until its log is longer than before, and send `signal`.
-fn stop_once(lab: &Lab, signal: &str) -> Option<i32> {
-    let mut arguments = lab.train_arguments("stopped", UPDATES);
-    arguments.push("--resume");
-    let log = lab.path("stopped/log.jsonl");
-    let before = std::fs::metadata(&log).map_or(0, |file| file.len());
-    let mut child = lab.command(&arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    let start = Instant::now();
-    while std::fs::metadata(&log).map_or(0, |file| file.len()) <= before && start.elapsed() < Duration::from_secs(60) {
-        if child.try_wait().unwrap().is_some() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    std::process::Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
-    child.wait().unwrap().code()
-}
-
-/// The log without what depends on the clock.
-fn events(lab: &Lab, run: &str) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(lab.path(run).join("log.jsonl")).unwrap();
-    let parse = |line: &str| {
-        let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
-        for key in ["seconds", "tokens_per_second"] {
-            event.as_object_mut().unwrap().remove(key);
-        }
-        event
-    };
-    text.lines().map(parse).collect()
-}
-
 #[test]
 fn resumed_is_never_having_stopped() {
     let lab = Lab::new();
     lab.preprocess().train("whole", UPDATES).ok();
-    assert_eq!(events(&lab, "whole").len(), 16);
-    let codes: Vec<Option<i32>> = ["-INT", "-KILL", "-TERM", "-KILL"].map(|signal| stop_once(&lab, signal)).into();
+    assert_eq!(lab.events("whole").len(), 16);
+    let mut arguments = lab.train_arguments("stopped", UPDATES);
+    arguments.push("--resume");
+    let codes = ["-INT", "-KILL", "-TERM", "-KILL"].map(|signal| lab.stop(&arguments, "stopped/log.jsonl", signal));
     assert_eq!(codes[0], Some(130), "SIGINT");
     assert_eq!(codes[1], None, "SIGKILL");
     assert!(codes[2] == Some(143) || codes[2] == Some(0), "SIGTERM: {codes:?}");
-    let mut arguments = lab.train_arguments("stopped", UPDATES);
-    arguments.push("--resume");
     lab.nmt(&arguments).ok();
-    assert_eq!(events(&lab, "whole"), events(&lab, "stopped"));
+    assert_eq!(lab.events("whole"), lab.events("stopped"));
     for name in ["last.safetensors", "best.safetensors"] {
         let tensors = |run: &str| common::tensors(&lab.path(run).join(name));
         let (whole, stopped) = (tensors("whole"), tensors("stopped"));
@@ -68,18 +36,59 @@ fn resumed_is_never_having_stopped() {
     }
 }
 
+/// Whatever iteration the signals find GradInit in, and whether it had saved anything by then.
+#[test]
+fn gradinit_resumed_is_never_having_stopped() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let arguments = |output: &'static str, further: &[&'static str]| {
+        let settings = ["--iterations=300", "--set=gradinit.gamma=0.9", "--set=gradinit.gamma_unit=initial-norm"];
+        [&["gradinit", "--data=data", "--output", output], &settings[..], TINY, further].concat()
+    };
+    let whole = lab.nmt(&arguments("whole.safetensors", &[])).ok();
+    assert_eq!(whole.lines().count(), 3);
+    let (resume, partial) = (arguments("stopped.safetensors", &["--resume"]), lab.path("stopped.partial.json"));
+    let iteration = || common::json(&partial)["state"]["iteration"].as_u64().unwrap();
+    // The first signal may come before anything was done.
+    let mut wait = Duration::from_millis(100);
+    while !partial.exists() {
+        let code = lab.stop_after(&resume, wait, "-INT");
+        assert!(code == Some(130) || code.is_none(), "{code:?}");
+        wait *= 2;
+    }
+    let before = iteration();
+    assert!((1..300).contains(&before), "{before}");
+    lab.nmt(&arguments("stopped.safetensors", &[])).fails(2, &["stopped.partial.json holds a run", "--resume"]);
+    let other = arguments("stopped.safetensors", &["--resume", "--seed=2"]);
+    lab.nmt(&other).fails(2, &["expected the settings that the run began with"]);
+    lab.stop_after(&resume, wait, "-KILL");
+    assert!(iteration() >= before);
+    // None: it came before the program listened.
+    let code = lab.stop_after(&resume, wait, "-TERM");
+    assert!(code.is_none_or(|code| code == 143 || code == 0), "{code:?}");
+    let written = lab.nmt(&resume).ok();
+    assert_eq!(written.replace("stopped", "whole"), whole);
+    assert!(!partial.exists());
+    for suffix in ["safetensors", "scales.json", "trajectory.jsonl"] {
+        let bytes = |run: &str| std::fs::read(lab.path(run).with_extension(suffix)).unwrap();
+        assert!(bytes("stopped.x") == bytes("whole.x"), "{suffix}");
+    }
+    let again = lab.nmt(&resume);
+    assert!(again.stderr.contains("nothing to do") && again.stdout == written, "{}", again.stderr);
+}
+
 #[test]
 fn stop_after_is_a_pause_of_the_same_schedule() {
     let lab = Lab::new();
     lab.preprocess().train("whole", UPDATES).ok();
     lab.train("paused", &[UPDATES, &["--stop-after=30"]].concat()).ok();
-    let paused = events(&lab, "paused");
-    assert_eq!(paused, events(&lab, "whole")[..paused.len()]);
+    let paused = lab.events("paused");
+    assert_eq!(paused, lab.events("whole")[..paused.len()]);
     assert_eq!((&paused[paused.len() - 1]["update"], paused.len()), (&30.into(), 8));
     let mut arguments = lab.train_arguments("paused", UPDATES);
     arguments.push("--resume");
     lab.nmt(&arguments).ok();
-    assert_eq!(events(&lab, "whole"), events(&lab, "paused"));
+    assert_eq!(lab.events("whole"), lab.events("paused"));
     let tensors = |run: &str| common::tensors(&lab.path(run).join("last.safetensors"));
     let (whole, paused) = (tensors("whole"), tensors("paused"));
     assert!(whole.iter().all(|(key, tensor)| tensor.equal(&paused[key])));
@@ -137,5 +146,5 @@ fn a_run_is_not_overwritten_or_changed_by_accident() {
     for part in ["was 3 and is 5", "--init none.safetensors is not read"] {
         assert!(longer.code == 0 && longer.stderr.contains(part), "{}", longer.stderr);
     }
-    assert!(events(&lab, "run").iter().any(|event| event["update"] == 5));
+    assert!(lab.events("run").iter().any(|event| event["update"] == 5));
 }

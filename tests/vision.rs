@@ -3,6 +3,7 @@
 use nmt::init::gradinit::{GradInitConfig, Target, gradinit};
 use nmt::init::rescale;
 use nmt::params::BlockKind;
+use nmt::random::with_generator;
 use nmt::task::{Mode, Task};
 use nmt::vision::{Architecture, Builder, Classifier, Geometry, PictureBatch, Plain, fixup, kaiming};
 use tch::{Device, Kind, Tensor};
@@ -11,11 +12,12 @@ fn network(architecture: Architecture, batch_norm: bool) -> Classifier {
     Classifier::new(architecture, batch_norm, architecture.pictures().1, Device::Cpu)
 }
 
-fn pictures(count: i64, side: i64, seed: i64) -> PictureBatch {
-    tch::manual_seed(seed);
-    let pictures = Tensor::randn([count, 3, side, side], (Kind::Float, Device::Cpu));
-    let classes = Tensor::randint(10, [count], (Kind::Int64, Device::Cpu));
-    PictureBatch { pictures, classes, mixed: None }
+fn pictures(count: i64, side: i64, seed: u64) -> PictureBatch {
+    with_generator(seed, || {
+        let pictures = Tensor::randn([count, 3, side, side], (Kind::Float, Device::Cpu));
+        let classes = Tensor::randint(10, [count], (Kind::Int64, Device::Cpu));
+        PictureBatch { pictures, classes, mixed: None }
+    })
 }
 
 /// Table 1 of the paper, in millions: 20.03, 20.04, 1.72, 1.73, 36.49, 1.72, 0.75, 0.77 and 25.6.

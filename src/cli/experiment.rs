@@ -232,7 +232,9 @@ impl Runner<'_> {
             return Err(Error::usage(message, "delete it and the runs that began with it, or choose another --output"));
         }
         let mut arguments = self.common("gradinit", run, &run.init_settings);
-        arguments.extend(["--overwrite".into(), "--output".into(), init.display().to_string()]);
+        // What has no note beside it is not known to be this plan's, but for what was stopped, which says what it is of.
+        let again = if init.with_extension("partial.json").exists() { "--resume" } else { "--overwrite" };
+        arguments.extend([again.into(), "--output".into(), init.display().to_string()]);
         if let Ran::NotFinite(message) = self.shell.nmt(&arguments)? {
             return Ok(Some(Failure { command: "gradinit".into(), message }));
         }

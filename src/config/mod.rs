@@ -6,6 +6,7 @@ mod training;
 
 pub use describe::describe;
 pub(crate) use parse::parse;
+pub(crate) use training::at_least_one;
 pub use training::{Compute, TrainingConfig, ValidationConfig, ValidationMetric};
 
 use std::path::Path;
@@ -113,11 +114,7 @@ impl Config {
         self.check_init()?;
         self.gradinit.check()?;
         self.metainit.check()?;
-        let rate = self.schedule.learning_rate;
-        if rate.is_nan() || rate <= 0.0 {
-            return Err(Error::usage(format!("schedule.learning_rate has to be above 0, found {rate}"), ""));
-        }
-        Ok(())
+        self.schedule.check()
     }
 
     /// Refuse an initialisation made for another architecture.

@@ -79,18 +79,22 @@ impl Default for TrainingConfig {
     }
 }
 
+/// Refuse a key of `training` that is 0.
+pub(crate) fn at_least_one(values: &[(&str, u64)]) -> Result<()> {
+    match values.iter().find(|(_, value)| *value == 0) {
+        Some((key, _)) => Err(Error::usage(format!("training.{key} has to be 1 or more, found 0"), "")),
+        None => Ok(()),
+    }
+}
+
 impl TrainingConfig {
     pub(super) fn check(&self) -> Result<()> {
-        for (key, value) in [
+        at_least_one(&[
             ("max_updates", self.max_updates),
             ("max_tokens", self.max_tokens as u64),
             ("update_frequency", self.update_frequency as u64),
             ("log_every", self.log_every),
-        ] {
-            if value == 0 {
-                return Err(Error::usage(format!("training.{key} has to be 1 or more, found 0"), ""));
-            }
-        }
+        ])?;
         if !(0.0..1.0).contains(&self.label_smoothing) {
             let found = self.label_smoothing;
             return Err(Error::usage(

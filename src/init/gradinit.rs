@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 pub use super::halves::halves;
-use super::scales::{Moments, ScaleAdam, check_adam, rescale};
+use super::scales::{Moments, ScaleAdam, ScaleMemory, check_adam, rescale};
 use crate::error::{Error, Result};
 use crate::params::BlockKind;
 use crate::task::{Mode, Task};
@@ -214,6 +214,33 @@ pub struct Iteration {
     pub scales: Vec<f64>,
 }
 
+/// Where a run of Algorithm 1 stands between two iterations: all that the next one needs beside its batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GradInitState {
+    /// Iterations done.
+    pub iteration: u64,
+    /// Every scale, in the layout's order.
+    pub scales: Vec<f64>,
+    memory: ScaleMemory,
+    /// ‖g‖ of the first iteration.
+    initial_norm: f64,
+    /// Whether the last iteration lowered the norm.
+    constrained: bool,
+}
+
+impl GradInitState {
+    /// Before the first iteration: every scale is 1.
+    pub fn start(blocks: usize) -> GradInitState {
+        let memory = ScaleMemory::new(blocks);
+        GradInitState { iteration: 0, scales: vec![1.0; blocks], memory, initial_norm: 0.0, constrained: false }
+    }
+
+    /// Whether it is of a layout of so many blocks.
+    pub fn is_of(&self, blocks: usize) -> bool {
+        self.scales.len() == blocks && self.memory.is_of(blocks)
+    }
+}
+
 /// Run Algorithm 1 from `theta0` (`[P]`, fp32). `draw` gives S and S̃ of an iteration; `watch` sees every iteration
 /// and may stop the run with an error. Returns the scales in the order of the layout's blocks.
 ///
@@ -223,29 +250,37 @@ pub fn gradinit<T: Task>(
     task: &T,
     theta0: &Tensor,
     config: &GradInitConfig,
-    mut draw: impl FnMut(u64) -> Result<(T::Batch, T::Batch)>,
+    draw: impl FnMut(u64) -> Result<(T::Batch, T::Batch)>,
     mut watch: impl FnMut(&Iteration) -> Result<()>,
+) -> Result<Vec<f64>> {
+    let state = GradInitState::start(task.layout().blocks().len());
+    gradinit_from(task, theta0, config, state, draw, |iteration, _| watch(iteration))
+}
+
+/// [`gradinit`] from `state` on: whoever keeps the state that `watch` was shown, and gives each iteration the batches it
+/// would have had, gets the bits of a run that was never stopped.
+///
+/// # Errors
+/// As [`gradinit`].
+pub fn gradinit_from<T: Task>(
+    task: &T,
+    theta0: &Tensor,
+    config: &GradInitConfig,
+    mut state: GradInitState,
+    mut draw: impl FnMut(u64) -> Result<(T::Batch, T::Batch)>,
+    mut watch: impl FnMut(&Iteration, &GradInitState) -> Result<()>,
 ) -> Result<Vec<f64>> {
     let layout = task.layout();
     let norms: Vec<f64> = layout.split(theta0).iter().map(|block| block.norm().double_value(&[])).collect();
-    let mut scales = vec![1.0; layout.blocks().len()];
-    let mut adam = ScaleAdam {
-        tau: config.tau,
-        beta1: config.beta1,
-        beta2: config.beta2,
-        clip: config.clip,
-        moments: config.moments,
-        ..ScaleAdam::new(scales.len())
-    };
-    let mut gamma = config.gamma;
-    let mut constrained = false;
-    for iteration in 0..config.iterations {
+    let GradInitConfig { tau, beta1, beta2, clip, moments, .. } = *config;
+    let adam = ScaleAdam { tau, beta1, beta2, clip, moments };
+    for iteration in state.iteration..config.iterations {
         let (s, s_tilde) = draw(iteration)?;
-        let m = Tensor::from_slice(&scales).to_kind(Kind::Float).to_device(theta0.device());
+        let m = Tensor::from_slice(&state.scales).to_kind(Kind::Float).to_device(theta0.device());
         let theta = rescale(layout, theta0, &m);
         // Lines 5 and 6. Only a constraint step differentiates the gradient again, so its graph, which costs more
         // than the gradient, is made at once where the last step was one and else when the norm asks for it.
-        let mut constraint = constrained.then(|| Constraint::new(task, theta0, &m, &s, config.optimizer));
+        let mut constraint = state.constrained.then(|| Constraint::new(task, theta0, &m, &s, config.optimizer));
         let (loss, g) = match &constraint {
             Some(constraint) => (constraint.loss, constraint.gradient.detach()),
             None => mean_gradient(task, &theta, &s),
@@ -256,11 +291,15 @@ pub fn gradinit<T: Task>(
             let what = format!("loss {loss}, gradient norm {gradient_norm}, first in the block {block}");
             return Err(not_finite(what, iteration));
         }
-        if iteration == 0 && config.gamma_unit == GammaUnit::InitialNorm {
-            gamma *= gradient_norm;
+        if iteration == 0 {
+            state.initial_norm = gradient_norm;
         }
-        constrained = gradient_norm > gamma;
-        let (branch, scale_gradients, loss_after_step) = if constrained {
+        let gamma = match config.gamma_unit {
+            GammaUnit::Absolute => config.gamma,
+            GammaUnit::InitialNorm => config.gamma * state.initial_norm,
+        };
+        state.constrained = gradient_norm > gamma;
+        let (branch, scale_gradients, loss_after_step) = if state.constrained {
             // Line 8: through the gradient, second order.
             let graph = constraint.take().unwrap_or_else(|| Constraint::new(task, theta0, &m, &s, config.optimizer));
             (Branch::Constraint, graph.scale_gradients()?, None)
@@ -289,12 +328,13 @@ pub fn gradinit<T: Task>(
                 iteration,
             ));
         }
+        let GradInitState { scales, memory, .. } = &mut state;
         let skipped: Vec<bool> = norms
             .iter()
-            .zip(&scales)
+            .zip(&*scales)
             .map(|(&norm, &scale)| norm == 0.0 || (config.zero_is_final && scale == 0.0))
             .collect();
-        adam.step(usize::from(branch == Branch::Objective), &mut scales, &scale_gradients, &skipped);
+        adam.step(memory, usize::from(branch == Branch::Objective), scales, &scale_gradients, &skipped);
         for (scale, block) in scales.iter_mut().zip(layout.blocks()) {
             // Line 13.
             *scale = scale.max(if block.kind.is_bias() { 0.0 } else { config.min_scale });
@@ -302,18 +342,13 @@ pub fn gradinit<T: Task>(
                 *scale = scale.min(config.max_norm_scale);
             }
         }
-        watch(&Iteration {
-            iteration,
-            branch,
-            loss,
-            gradient_norm,
-            gamma,
-            loss_after_step,
-            scale_gradients,
-            scales: scales.clone(),
-        })?;
+        let scales = scales.clone();
+        state.iteration += 1;
+        let done =
+            Iteration { iteration, branch, loss, gradient_norm, gamma, loss_after_step, scale_gradients, scales };
+        watch(&done, &state)?;
     }
-    Ok(scales)
+    Ok(state.scales)
 }
 
 fn not_finite(what: String, iteration: u64) -> Error {

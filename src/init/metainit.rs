@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::scales::{ScaleAdam, check_adam, rescale};
+use super::scales::{Moments, ScaleAdam, ScaleMemory, check_adam, rescale};
 use crate::error::{Error, Result};
 use crate::progress::{self, Progress};
 use crate::task::{Mode, Task};
@@ -94,7 +94,8 @@ pub fn metainit<T: Task>(
         .collect();
     let mut scales = vec![1.0; layout.blocks().len()];
     let MetaInitConfig { tau, beta1, beta2, clip, .. } = *config;
-    let mut adam = ScaleAdam { tau, beta1, beta2, clip, ..ScaleAdam::new(scales.len()) };
+    let adam = ScaleAdam { tau, beta1, beta2, clip, moments: Moments::Shared };
+    let mut memory = ScaleMemory::new(scales.len());
     for iteration in 0..config.iterations {
         let m = Tensor::from_slice(&scales).to_kind(Kind::Float).to_device(theta0.device()).set_requires_grad(true);
         let quotient = gradient_quotient(task, &rescale(layout, theta0, &m), &draw()?, config.epsilon);
@@ -109,7 +110,7 @@ pub fn metainit<T: Task>(
                 next: "lower metainit.tau or raise metainit.epsilon".into(),
             });
         }
-        adam.step(0, &mut scales, &Vec::<f64>::try_from(gradients.to_kind(Kind::Double))?, &skipped);
+        adam.step(&mut memory, 0, &mut scales, &Vec::<f64>::try_from(gradients.to_kind(Kind::Double))?, &skipped);
         for (scale, &skipped) in scales.iter_mut().zip(&skipped) {
             if !skipped {
                 *scale = scale.max(config.min_scale);

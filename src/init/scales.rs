@@ -40,7 +40,31 @@ pub(super) fn check_adam(section: &str, beta1: f64, beta2: f64, min_scale: f64) 
     Ok(())
 }
 
-/// The Adam that moves the scales, in double precision: there are only as many as blocks.
+/// What the Adam that moves the scales remembers, in double precision: there are only as many as blocks. Each by kind of
+/// step where the moments are separate, else only the first is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ScaleMemory {
+    m: [Vec<f64>; 2],
+    v: [Vec<f64>; 2],
+    steps: [Vec<i32>; 2],
+}
+
+impl ScaleMemory {
+    /// Nothing yet, of `blocks` scales.
+    pub fn new(blocks: usize) -> ScaleMemory {
+        let zeros = || [vec![0.0; blocks], vec![0.0; blocks]];
+        ScaleMemory { m: zeros(), v: zeros(), steps: [vec![0; blocks], vec![0; blocks]] }
+    }
+
+    /// Whether it is of so many scales.
+    pub fn is_of(&self, blocks: usize) -> bool {
+        let of = |both: [usize; 2]| both == [blocks; 2];
+        let lengths = |both: &[Vec<f64>; 2]| [both[0].len(), both[1].len()];
+        of(lengths(&self.m)) && of(lengths(&self.v)) && of([self.steps[0].len(), self.steps[1].len()])
+    }
+}
+
+/// The settings of the Adam that moves the scales.
 pub(super) struct ScaleAdam {
     /// The learning rate τ.
     pub tau: f64,
@@ -49,30 +73,11 @@ pub(super) struct ScaleAdam {
     /// Each gradient is clamped to ± this; 0: not.
     pub clip: f64,
     pub moments: Moments,
-    /// By kind of step where the moments are separate, else only the first is used.
-    pub m: [Vec<f64>; 2],
-    pub v: [Vec<f64>; 2],
-    pub steps: [Vec<i32>; 2],
 }
 
 impl ScaleAdam {
-    /// Of `blocks` scales, with the paper's settings.
-    pub fn new(blocks: usize) -> ScaleAdam {
-        let zeros = || [vec![0.0; blocks], vec![0.0; blocks]];
-        ScaleAdam {
-            tau: 1e-3,
-            beta1: 0.9,
-            beta2: 0.999,
-            clip: 1.0,
-            moments: Moments::Shared,
-            m: zeros(),
-            v: zeros(),
-            steps: [vec![0; blocks], vec![0; blocks]],
-        }
-    }
-
     /// One step of `scales` down `gradients`, of the kind 0 or 1; those that are `skipped` keep all they have.
-    pub fn step(&mut self, kind: usize, scales: &mut [f64], gradients: &[f64], skipped: &[bool]) {
+    pub fn step(&self, memory: &mut ScaleMemory, kind: usize, scales: &mut [f64], gradients: &[f64], skipped: &[bool]) {
         let (b1, b2) = (self.beta1, self.beta2);
         let kind = if self.moments == Moments::Shared { 0 } else { kind };
         let second = if self.moments == Moments::Separate { kind } else { 0 };
@@ -82,12 +87,12 @@ impl ScaleAdam {
             }
             let clip = self.clip;
             let gradient = if clip > 0.0 { gradients[i].clamp(-clip, clip) } else { gradients[i] };
-            self.steps[kind][i] += 1;
-            let (m, v) = (&mut self.m[kind][i], &mut self.v[second][i]);
+            memory.steps[kind][i] += 1;
+            let (m, v) = (&mut memory.m[kind][i], &mut memory.v[second][i]);
             *m = b1 * *m + (1.0 - b1) * gradient;
             *v = b2 * *v + (1.0 - b2) * gradient * gradient;
-            let own = self.steps[kind][i];
-            let all = if self.moments == Moments::SharedSecond { self.steps[0][i] + self.steps[1][i] } else { own };
+            let own = memory.steps[kind][i];
+            let all = if self.moments == Moments::SharedSecond { memory.steps[0][i] + memory.steps[1][i] } else { own };
             let root = (*v / (1.0 - b2.powi(all))).sqrt();
             scales[i] -= self.tau / (1.0 - b1.powi(own)) * *m / (root + 1e-8);
         }

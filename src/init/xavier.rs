@@ -3,6 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use crate::params::{Block, BlockKind, Layout};
+use crate::random::with_generator;
 
 /// A θ drawn from libtorch's generator seeded with `seed`, as fairseq initialises a Transformer: embeddings
 /// N(0, 1/d) with the padding row 0; query, key and value uniform Xavier with gain 1/√2, the output projection of
@@ -10,13 +11,11 @@ use crate::params::{Block, BlockKind, Layout};
 /// the output projection 0; normalisation 1 and 0; `w_skip` 1;
 /// FixUp's multipliers 1, its biases 0.
 pub fn xavier(layout: &Layout, seed: u64) -> Tensor {
-    tch::manual_seed(seed as i64);
+    with_generator(seed, || draw(layout))
+}
+
+fn draw(layout: &Layout) -> Tensor {
     let options = (Kind::Float, Device::Cpu);
-    // A linear layer's bias is drawn from the fan-in of its weight.
-    let fan_in = |name: &str| {
-        let weight = name.replace(".bias", ".weight");
-        layout.blocks().iter().find(|block| block.name == weight).and_then(|block| block.shape.last().copied())
-    };
     let mut parts = Vec::new();
     for block in layout.blocks() {
         let uniform = |bound: f64| Tensor::empty([block.numel()], options).uniform_(-bound, bound);
@@ -29,7 +28,7 @@ pub fn xavier(layout: &Layout, seed: u64) -> Tensor {
                 Tensor::zeros([block.numel()], options)
             }
             BlockKind::Bias if block.name.ends_with("out_proj.bias") => Tensor::zeros([block.numel()], options),
-            BlockKind::Bias => uniform((fan_in(&block.name).unwrap_or(block.numel()) as f64).powf(-0.5)),
+            BlockKind::Bias => uniform((layout.fan_in_of_bias(block).unwrap_or(block.numel()) as f64).powf(-0.5)),
             BlockKind::Embedding => {
                 let d = block.shape[1];
                 let table = Tensor::empty([block.shape[0], d], options).normal_(0.0, (d as f64).powf(-0.5));

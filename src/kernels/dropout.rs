@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::element::elements_mut;
 use super::threads::{Disjoint, PARTS, parallel, part_of};
 use super::vector::vectorised;
-use crate::random::split_mix;
+use crate::random::{split_mix, with_generator};
 
 /// Elements that one round of the generator decides.
 pub(super) const BLOCK: usize = 64;
@@ -87,9 +87,9 @@ impl Mask {
     pub fn tensor(&self, rows: usize, width: usize, kind: Kind, device: Device) -> Tensor {
         let shape = [rows as i64, width as i64];
         if device != Device::Cpu {
-            tch::manual_seed(((self.key[1] as i64) << 32) | self.key[0] as i64);
+            let seed = (u64::from(self.key[1]) << 32) | u64::from(self.key[0]);
             let mut words = Tensor::empty([((rows * width).div_ceil(8)) as i64], (Kind::Int64, device));
-            let bytes = words.random_from_(i64::MIN, None::<i64>).view_dtype(Kind::Uint8);
+            let bytes = with_generator(seed, || words.random_from_(i64::MIN, None::<i64>)).view_dtype(Kind::Uint8);
             let bytes = bytes.narrow(0, 0, (rows * width) as i64).view(shape);
             return bytes.ge(self.dropped as i64).to_kind(kind) * self.scale as f64;
         }

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Error, Result};
+
 /// Which schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -51,6 +53,37 @@ impl Default for ScheduleConfig {
             steps: vec![1.0 / 3.0, 2.0 / 3.0],
             step_factor: 0.1,
         }
+    }
+}
+
+impl ScheduleConfig {
+    /// Refuse values that make no schedule.
+    ///
+    /// ```
+    /// use nmt::optim::ScheduleConfig;
+    /// let refused = |config: ScheduleConfig| config.check().unwrap_err().to_string();
+    /// let negative = ScheduleConfig { learning_rate: -1.0, ..Default::default() };
+    /// assert!(refused(negative).contains("schedule.learning_rate has to be above 0, found -1"));
+    /// let percent = ScheduleConfig { steps: vec![33.0], ..Default::default() };
+    /// assert!(refused(percent).contains("schedule.steps have to be between 0 and 1, found 33"));
+    /// ```
+    pub fn check(&self) -> Result<()> {
+        let refuse = |found: &str| Err(Error::usage(format!("schedule.{found}"), ""));
+        if self.learning_rate.is_nan() || self.learning_rate <= 0.0 {
+            return refuse(&format!("learning_rate has to be above 0, found {}", self.learning_rate));
+        }
+        for (key, value) in [("warmup_initial", self.warmup_initial), ("minimum", self.minimum)] {
+            if !(0.0..=self.learning_rate).contains(&value) {
+                return refuse(&format!("{key} has to be from 0 to schedule.learning_rate, found {value}"));
+            }
+        }
+        if let Some(step) = self.steps.iter().find(|step| !(0.0..=1.0).contains(*step)) {
+            return refuse(&format!("steps have to be between 0 and 1, found {step}"));
+        }
+        if !(0.0..=1.0).contains(&self.step_factor) {
+            return refuse(&format!("step_factor has to be from 0 to 1, found {}", self.step_factor));
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::Architecture;
 use super::pictures::AugmentConfig;
-use crate::config::{Compute, parse, to_toml};
+use crate::config::{Compute, at_least_one, parse, to_toml};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::init::gradinit::{GradInitConfig, Target};
@@ -208,16 +208,12 @@ impl VisionConfig {
 
     fn check(&self) -> Result<()> {
         let training = &self.training;
-        for (key, value) in [
+        at_least_one(&[
             ("max_epochs", training.max_epochs),
             ("batch_size", training.batch_size as u64),
             ("update_frequency", training.update_frequency as u64),
             ("log_every", training.log_every),
-        ] {
-            if value == 0 {
-                return Err(Error::usage(format!("training.{key} has to be 1 or more, found 0"), ""));
-            }
-        }
+        ])?;
         let tokens = GradInitConfig::default().max_tokens != self.gradinit.max_tokens
             || MetaInitConfig::default().max_tokens != self.metainit.max_tokens;
         if tokens {
@@ -239,10 +235,7 @@ impl VisionConfig {
                 "set network.batch_norm=false (--no-bn)",
             ));
         }
-        let rate = self.schedule.learning_rate;
-        if rate.is_nan() || rate <= 0.0 {
-            return Err(Error::usage(format!("schedule.learning_rate has to be above 0, found {rate}"), ""));
-        }
+        self.schedule.check()?;
         self.augment.check()?;
         self.optimizer.check()?;
         self.gradinit.check()?;

@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::network::Architecture;
 use crate::params::{Block, BlockKind, Layout};
+use crate::random::with_generator;
 
 /// A θ drawn from libtorch's generator seeded with `seed`, `[P]`, fp32, as the GradInit paper's networks are before
 /// anything is learnt:
@@ -16,7 +17,6 @@ use crate::params::{Block, BlockKind, Layout};
 /// | biases, shifts, FixUp's added scalars | 0, but for WRN-28-10 |
 /// | normalisation, FixUp's multipliers | 1 |
 pub fn kaiming(architecture: Architecture, layout: &Layout, seed: u64) -> Tensor {
-    tch::manual_seed(seed as i64);
     let options = (Kind::Float, Device::Cpu);
     let as_pytorch = architecture == Architecture::Wrn28_10;
     let draw = |block: &Block| {
@@ -33,12 +33,12 @@ pub fn kaiming(architecture: Architecture, layout: &Layout, seed: u64) -> Tensor
             }
             BlockKind::Weight if architecture == Architecture::Vgg19 => empty().normal_(0.0, 0.01),
             BlockKind::Weight => uniform(block.shape[1]),
-            BlockKind::Bias if as_pytorch => uniform(fan_in_of_bias(layout, block)),
+            BlockKind::Bias if as_pytorch => uniform(layout.fan_in_of_bias(block).unwrap_or(1)),
             BlockKind::NormScale | BlockKind::BranchScale => Tensor::ones([block.numel()], options),
             _ => Tensor::zeros([block.numel()], options),
         }
     };
-    Tensor::cat(&layout.blocks().iter().map(draw).collect::<Vec<_>>(), 0)
+    with_generator(seed, || Tensor::cat(&layout.blocks().iter().map(draw).collect::<Vec<_>>(), 0))
 }
 
 /// FixUp's θ (Zhang, Dauphin, Ma, 2019) of FixUpResNet-110: as [`kaiming`], but for the first convolution of each of the L
@@ -52,11 +52,4 @@ pub fn fixup(layout: &Layout, seed: u64) -> Tensor {
         _ => part,
     };
     Tensor::cat(&layout.blocks().iter().zip(parts).map(scaled).collect::<Vec<_>>(), 0)
-}
-
-/// The inputs of one output of the layer that the bias belongs to.
-fn fan_in_of_bias(layout: &Layout, bias: &Block) -> i64 {
-    let weight = bias.name.replace(".bias", ".weight");
-    let block = layout.blocks().iter().find(|block| block.name == weight);
-    block.map_or(1, |block| block.shape.iter().skip(1).product())
 }

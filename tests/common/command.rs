@@ -3,7 +3,8 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
 
@@ -147,6 +148,42 @@ impl Lab {
     pub fn train(&self, run: &str, further: &[&str]) -> Ran {
         self.nmt(&self.train_arguments(run, further))
     }
+
+    /// Start `nmt`, wait until the file `watched` is longer than before (a minute at most), and send `signal`. The exit code;
+    /// none where the signal ended it.
+    pub fn stop(&self, arguments: &[&str], watched: &str, signal: &str) -> Option<i32> {
+        let length = || std::fs::metadata(self.path(watched)).map_or(0, |file| file.len());
+        let (before, start) = (length(), Instant::now());
+        let mut child = self.command(arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        while length() <= before && start.elapsed() < Duration::from_secs(60) && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        send(&child, signal);
+        child.wait().unwrap().code()
+    }
+
+    /// Start `nmt` and send `signal` after so long. The exit code; none where the signal ended it.
+    pub fn stop_after(&self, arguments: &[&str], wait: Duration, signal: &str) -> Option<i32> {
+        let mut child = self.command(arguments).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(wait);
+        send(&child, signal);
+        child.wait().unwrap().code()
+    }
+
+    /// The log of the run folder `run` without what depends on the clock.
+    pub fn events(&self, run: &str) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.path(run).join("log.jsonl")).unwrap();
+        let parse = |line: &str| {
+            let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event.as_object_mut().unwrap().retain(|key, _| key != "seconds" && !key.ends_with("_per_second"));
+            event
+        };
+        text.lines().map(parse).collect()
+    }
+}
+
+fn send(child: &Child, signal: &str) {
+    Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status().unwrap();
 }
 
 /// Change one byte of a file.

@@ -10,7 +10,8 @@ use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate};
 use serde_json::json;
 
-use super::options::{PictureOptions, network_for, saved_config};
+use super::super::run_options::saved_config;
+use super::options::{PictureOptions, network_for};
 
 /// Arguments of `nmt vision evaluate`.
 #[derive(Debug, clap::Args)]

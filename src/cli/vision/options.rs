@@ -1,7 +1,7 @@
 //! Options that the commands of `nmt vision` share.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nmt::vision::pictures::{self, PictureData, Pictures, Split};
 use nmt::vision::{Architecture, Classifier, VisionConfig};
@@ -113,9 +113,4 @@ pub fn network_for(
     let network = config.network.clone();
     let classifier = Classifier::new(network.architecture, network.batch_norm, classes.len() as i64, device);
     (classifier, BTreeMap::from([("classes".to_string(), classes.join(" "))]))
-}
-
-/// The configuration of a run folder.
-pub fn saved_config(run: &Path) -> PathBuf {
-    run.join("config.toml")
 }

@@ -1,0 +1,149 @@
+//! Where a run is, how it begins and how it ends, whatever is trained.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use nmt::error::Error;
+use nmt::optim::OptimizerConfig;
+use nmt::params::safetensors_metadata;
+use nmt::task::Task;
+use nmt::train::{BEST, Checkpoint, LAST, Outcome, load_weights};
+use nmt::{Result, progress};
+use tch::{Device, Kind, Tensor};
+
+use super::gradinit_learn::LEARNT_FOR;
+use super::model_options::name_of;
+
+/// The run folder and what it begins with.
+#[derive(Debug, clap::Args)]
+pub struct RunOptions {
+    /// The run folder: configuration, dictionaries, tokenizer, checkpoints and log
+    #[arg(long, value_name = "RUN")]
+    pub output: PathBuf,
+    /// Start from these parameters, such as those of `nmt gradinit`
+    #[arg(long, value_name = "FILE.safetensors")]
+    init: Option<PathBuf>,
+    /// Go on from the checkpoint `last` of the run folder; start where there is none
+    #[arg(long)]
+    resume: bool,
+}
+
+impl RunOptions {
+    /// The configuration of the run folder.
+    pub fn saved_config(&self) -> PathBuf {
+        saved_config(&self.output)
+    }
+
+    /// Refuse a run folder that holds a run already, and one to go on with that holds none and is given nothing to start from.
+    /// Whether the run is taken up again.
+    pub fn going_on(&self, config_given: bool) -> Result<bool> {
+        let (run, resume) = (&self.output, self.resume);
+        let exists = run.join(LAST).exists();
+        if exists && !resume {
+            return Err(Error::usage(
+                format!("{} holds a run already", run.display()),
+                "go on with it by --resume, or choose another --output",
+            ));
+        }
+        if resume && !exists && !config_given {
+            return Err(Error::usage(
+                format!("{} holds no {LAST} to go on from", run.display()),
+                "check --output; to start a run, say with what: --config, and --init and --set as you mean them",
+            ));
+        }
+        if resume && !exists {
+            progress::note(format!("{} holds no run yet: a new one starts", run.display()));
+        }
+        Ok(resume && exists)
+    }
+
+    /// The checkpoint that the run begins with: `last` of its folder where it is going on, or else the parameters of `--init`,
+    /// or what `fresh` draws.
+    pub fn checkpoint<T: Task>(
+        &self,
+        going_on: bool,
+        task: &T,
+        optimizer: &OptimizerConfig,
+        identity: &BTreeMap<String, String>,
+        device: Device,
+        fresh: impl FnOnce() -> Result<Tensor>,
+    ) -> Result<Checkpoint> {
+        let layout = task.layout();
+        if going_on {
+            if let Some(init) = &self.init {
+                progress::note(format!("--init {} is not read: the run goes on from {LAST}", init.display()));
+            }
+            let empty = Tensor::zeros([layout.total()], (Kind::Float, device));
+            return Checkpoint::load(&self.output.join(LAST), task, optimizer.build(&empty, layout), identity);
+        }
+        let theta = match &self.init {
+            Some(path) => {
+                let theta = load_weights(path, layout, identity)?;
+                note_other_optimizer(path, optimizer)?;
+                theta
+            }
+            None => fresh()?,
+        };
+        let theta = theta.to_device(device);
+        let optimizer = optimizer.build(&theta, layout);
+        Ok(Checkpoint::start(theta, optimizer))
+    }
+
+    /// Say how a run ended; its folder is the result.
+    pub fn report(&self, outcome: &Outcome, updates_before: u64, metric: &str) -> Result<()> {
+        let run = &self.output;
+        let best = outcome.best.map_or(String::new(), |(value, update)| {
+            format!(", best {metric} {value:.3} at update {update} in {}", run.join(BEST).display())
+        });
+        let nothing = if outcome.updates == updates_before { "nothing to do: " } else { "" };
+        progress::note(format!(
+            "{nothing}trained {} updates, {} epochs, {:.0} s (ended by {}){best}",
+            outcome.updates, outcome.epochs, outcome.seconds, outcome.reason
+        ));
+        super::print(&format!("{}\n", run.display()))
+    }
+}
+
+/// The configuration of a run folder.
+pub fn saved_config(run: &Path) -> PathBuf {
+    run.join("config.toml")
+}
+
+/// Say so when parameters were learnt for another optimiser than the one that trains.
+fn note_other_optimizer(path: &Path, optimizer: &OptimizerConfig) -> Result<()> {
+    let trains = name_of(&optimizer.kind);
+    if let Some(learnt) = safetensors_metadata(path)?.get(LEARNT_FOR).filter(|learnt| **learnt != trains) {
+        progress::note(format!(
+            "warning: {} was learnt for {learnt} (nmt gradinit --optimizer), and {trains} trains",
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Refuse to go on with a run under a configuration that would have made another run.
+/// `may_change` has the keys that make no difference to it.
+pub fn check_unchanged<C: serde::Serialize>(saved: &C, now: &C, path: &Path, may_change: &[&str]) -> Result<()> {
+    let table = |config: &C| -> Result<toml::Table> {
+        toml::Table::try_from(config)
+            .map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
+    };
+    let (saved, now) = (table(saved)?, table(now)?);
+    for (section, keys) in &saved {
+        for (key, old) in keys.as_table().into_iter().flatten() {
+            let name = format!("{section}.{key}");
+            let new = now.get(section).and_then(|keys| keys.get(key));
+            if new != Some(old) && !may_change.contains(&name.as_str()) {
+                return Err(Error::usage(
+                    format!(
+                        "{}: expected {name} = {old} as the run began, found {}",
+                        path.display(),
+                        new.map_or("none".into(), toml::Value::to_string)
+                    ),
+                    "resume with the same configuration (leave --config and --set out), or start a new run",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
