@@ -175,6 +175,8 @@ fn what_there_is_to_learn_is_learnt() {
         compute: tch::Kind::Float,
         log_every: 10,
         checkpoint_every: 0,
+        keep_checkpoints: 0,
+        detect_anomaly: false,
         validate_every: 0,
         patience: 0,
         higher_is_better: true,

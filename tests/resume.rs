@@ -148,3 +148,21 @@ fn a_run_is_not_overwritten_or_changed_by_accident() {
     }
     assert!(lab.events("run").iter().any(|event| event["update"] == 5));
 }
+
+/// Two processes in one run folder would take turns at its files.
+#[test]
+fn one_process_at_a_time_trains_in_a_run_folder() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let arguments = lab.train_arguments("run", &["--max-updates=100000", "--resume"]);
+    let mut first = lab.command(&arguments).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while !lab.path("run/last.safetensors").exists() {
+        assert!(first.try_wait().unwrap().is_none(), "it ended without a checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    lab.nmt(&arguments).fails(1, &["another nmt is training in", "--output"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let again = lab.train_arguments("run", &["--max-updates=1", "--resume"]);
+    lab.nmt(&again).ok();
+}

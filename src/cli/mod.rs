@@ -1,5 +1,6 @@
 //! One file a sub-command: arguments -> one call into the library, progress, exit code.
 
+mod average;
 mod config;
 mod data_show;
 mod doctor;
@@ -65,6 +66,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Train a Transformer on a binarised dataset
     Train(train::TrainArgs),
+    /// Write the mean of several checkpoints
+    Average(average::AverageArgs),
     /// Run a plan of many trainings, methods by seeds, and write its table
     Experiment(experiment::ExperimentArgs),
     /// Translate raw text
@@ -109,6 +112,7 @@ impl CommandLine {
             | Command::Gradinit(_)
             | Command::Inspect(_)
             | Command::Train(_)
+            | Command::Average(_)
             | Command::Translate(_)
             | Command::Doctor => return None,
         })
@@ -134,6 +138,7 @@ impl CommandLine {
             Command::Inspect(arguments) => arguments.run(),
             Command::Vision(command) => command.run(),
             Command::Train(arguments) => arguments.run(),
+            Command::Average(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),
             Command::Score(arguments) => arguments.run(),
             Command::Doctor => doctor::run(),

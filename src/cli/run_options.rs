@@ -7,7 +7,7 @@ use nmt::error::Error;
 use nmt::optim::OptimizerConfig;
 use nmt::params::safetensors_metadata;
 use nmt::task::Task;
-use nmt::train::{BEST, Checkpoint, LAST, Outcome, load_weights};
+use nmt::train::{BEST, Checkpoint, LAST, Outcome, RunLock, load_weights};
 use nmt::{Result, progress};
 use tch::{Device, Kind, Tensor};
 
@@ -26,9 +26,17 @@ pub struct RunOptions {
     /// Go on from the checkpoint `last` of the run folder; start where there is none
     #[arg(long)]
     resume: bool,
+    /// Stop at the first number that is not finite, checking every block after every update: training.detect_anomaly
+    #[arg(long)]
+    detect_anomaly: bool,
 }
 
 impl RunOptions {
+    /// What the options set.
+    pub fn setting(&self) -> Option<String> {
+        self.detect_anomaly.then(|| "training.detect_anomaly=true".to_string())
+    }
+
     /// The configuration of the run folder.
     pub fn saved_config(&self) -> PathBuf {
         saved_config(&self.output)
@@ -57,9 +65,9 @@ impl RunOptions {
         Ok(resume && exists)
     }
 
-    /// The checkpoint that the run begins with: `last` of its folder where it is going on, or else the parameters of `--init`,
-    /// or what `fresh` draws.
-    pub fn checkpoint<T: Task>(
+    /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the
+    /// parameters of `--init`, or what `fresh` draws.
+    pub fn begin<T: Task>(
         &self,
         going_on: bool,
         task: &T,
@@ -67,14 +75,16 @@ impl RunOptions {
         identity: &BTreeMap<String, String>,
         device: Device,
         fresh: impl FnOnce() -> Result<Tensor>,
-    ) -> Result<Checkpoint> {
-        let layout = task.layout();
+    ) -> Result<(Checkpoint, RunLock)> {
+        let (layout, run) = (task.layout(), &self.output);
         if going_on {
+            let lock = RunLock::take(run)?;
             if let Some(init) = &self.init {
                 progress::note(format!("--init {} is not read: the run goes on from {LAST}", init.display()));
             }
             let empty = Tensor::zeros([layout.total()], (Kind::Float, device));
-            return Checkpoint::load(&self.output.join(LAST), task, optimizer.build(&empty, layout), identity);
+            let checkpoint = Checkpoint::load(&run.join(LAST), task, optimizer.build(&empty, layout), identity)?;
+            return Ok((checkpoint, lock));
         }
         let theta = match &self.init {
             Some(path) => {
@@ -86,7 +96,13 @@ impl RunOptions {
         };
         let theta = theta.to_device(device);
         let optimizer = optimizer.build(&theta, layout);
-        Ok(Checkpoint::start(theta, optimizer))
+        std::fs::create_dir_all(run).map_err(Error::io("create the folder", run))?;
+        let lock = RunLock::take(run)?;
+        if run.join(LAST).exists() {
+            let message = format!("another nmt has begun a run in {} meanwhile", run.display());
+            return Err(Error::usage(message, "choose another --output, or go on with that run by --resume"));
+        }
+        Ok((Checkpoint::start(theta, optimizer), lock))
     }
 
     /// Say how a run ended; its folder is the result.
@@ -95,9 +111,13 @@ impl RunOptions {
         let best = outcome.best.map_or(String::new(), |(value, update)| {
             format!(", best {metric} {value:.3} at update {update} in {}", run.join(BEST).display())
         });
+        let skipped = match outcome.skipped {
+            0 => String::new(),
+            count => format!(", {count} skipped because their loss or gradient was not finite"),
+        };
         let nothing = if outcome.updates == updates_before { "nothing to do: " } else { "" };
         progress::note(format!(
-            "{nothing}trained {} updates, {} epochs, {:.0} s (ended by {}){best}",
+            "{nothing}trained {} updates{skipped}, {} epochs, {:.0} s (ended by {}){best}",
             outcome.updates, outcome.epochs, outcome.seconds, outcome.reason
         ));
         super::print(&format!("{}\n", run.display()))

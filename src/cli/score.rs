@@ -11,15 +11,15 @@ use super::translate::SearchOptions;
 
 /// Arguments of `nmt score`.
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "nmt score --model RUN --data DIR [--split SPLIT] [--detokenize] [OPTIONS]
+#[command(override_usage = "nmt score --model RUN... --data DIR [--split SPLIT] [--detokenize] [OPTIONS]
        nmt score --hypotheses FILE --references FILE... [OPTIONS]
        nmt score --compare BASELINE SYSTEM... (--references FILE... | --data DIR) [OPTIONS]
        nmt score --seeds SYSTEM SYSTEM... (--references FILE... | --data DIR) [OPTIONS]")]
 #[command(group = clap::ArgGroup::new("what").required(true), group = clap::ArgGroup::new("against").required(true))]
 pub struct ScoreArgs {
-    /// Translate a split with the model of this run folder, and score that
-    #[arg(long, value_name = "RUN", group = "what", conflicts_with = "references")]
-    model: Option<PathBuf>,
+    /// Translate a split with the model of this run folder, or of several together, and score that
+    #[arg(long, value_name = "RUN", group = "what", conflicts_with = "references", num_args = 1..)]
+    model: Vec<PathBuf>,
     /// Translations, one a line, plain or .gz (`-`: standard input)
     #[arg(long, value_name = "FILE", group = "what", conflicts_with = "data")]
     hypotheses: Option<PathBuf>,
@@ -68,7 +68,7 @@ impl ScoreArgs {
             let message = format!("{option} is for translating, and translations in files are scored as they are");
             return Err(Error::usage(message, "give --model or --data to translate, or leave it out"));
         }
-        self.print(&self.options, Material::read(&self.systems(), &self.references)?)
+        self.print(&self.options, Material::read(&self.systems().concat(), &self.references)?)
     }
 
     /// Translate the split of `--data`, and score that.
@@ -83,9 +83,11 @@ impl ScoreArgs {
         self.print(&options, split.translate(&self.systems())?)
     }
 
-    fn systems(&self) -> Vec<PathBuf> {
-        let single = self.model.iter().chain(&self.hypotheses);
-        single.chain(&self.compare).chain(&self.seeds).cloned().collect()
+    /// The paths of each system: several for models that translate together.
+    fn systems(&self) -> Vec<Vec<PathBuf>> {
+        let together = (!self.model.is_empty()).then(|| self.model.clone());
+        let others = self.hypotheses.iter().chain(&self.compare).chain(&self.seeds);
+        together.into_iter().chain(others.map(|path| vec![path.clone()])).collect()
     }
 
     fn print(&self, options: &ScoreOptions, material: Material) -> Result<()> {

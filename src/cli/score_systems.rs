@@ -65,12 +65,13 @@ pub struct Split<'a> {
 }
 
 impl Split<'_> {
-    /// Translate the split with each of `models`.
-    pub fn translate(&self, models: &[PathBuf]) -> Result<Material> {
+    /// Translate the split with each of `systems`: models that translate together.
+    pub fn translate(&self, systems: &[Vec<PathBuf>]) -> Result<Material> {
         let mut material = Material { systems: Vec::new(), references: Vec::new() };
-        for path in models {
-            let (lines, references) = self.translate_with(path)?;
-            material.systems.push(System { name: path.display().to_string(), lines });
+        for models in systems {
+            let (lines, references) = self.translate_with(models)?;
+            let names: Vec<String> = models.iter().map(|path| path.display().to_string()).collect();
+            material.systems.push(System { name: names.join(" + "), lines });
             // The same for every model: each was trained with the dictionaries of the data.
             material.references = vec![references];
         }
@@ -78,8 +79,8 @@ impl Split<'_> {
     }
 
     /// The translations of a model, and the references.
-    fn translate_with(&self, path: &Path) -> Result<(Vec<String>, Vec<String>)> {
-        let model = ModelFolder::open(path, machine::device())?;
+    fn translate_with(&self, models: &[PathBuf]) -> Result<(Vec<String>, Vec<String>)> {
+        let model = ModelFolder::open_all(models, machine::device())?;
         let options = self.search.resolve(&model.config)?;
         let dataset = ParallelDataset::open(self.data, self.name, Some(&model.source_lang), Some(&model.target_lang))?;
         model.check_dictionaries(self.data, &dataset.source_dictionary, &dataset.target_dictionary)?;

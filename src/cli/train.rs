@@ -56,11 +56,13 @@ pub struct TrainArgs {
 }
 
 /// Keys that may change between a run and its continuation.
-const MAY_CHANGE: [&str; 8] = [
+const MAY_CHANGE: [&str; 10] = [
     "training.max_updates",
     "training.max_epochs",
     "training.log_every",
     "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.detect_anomaly",
     "validation.every_updates",
     "validation.patience",
     "validation.bleu",
@@ -84,9 +86,8 @@ impl TrainArgs {
         let (model, identity) = model_for(&dataset, &config)?;
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
-        let checkpoint = self.run.checkpoint(resume, &model, &config.optimizer, &identity, device, fresh)?;
+        let (checkpoint, _lock) = self.run.begin(resume, &model, &config.optimizer, &identity, device, fresh)?;
 
-        std::fs::create_dir_all(run).map_err(Error::io("create the folder", run))?;
         copy_data_files(&dataset.folder, run)?;
         files::write_whole(&self.run.saved_config(), nmt::config::describe(&config)?.as_bytes())?;
         progress::note(format!(
@@ -138,6 +139,7 @@ impl TrainArgs {
             setting("training.max_epochs", self.max_epochs),
             setting("training.max_tokens", self.max_tokens),
             setting("training.seed", self.seed),
+            self.run.setting(),
         ])?;
         config.training.compute = config.training.compute.resolved();
         if resume {

@@ -62,9 +62,10 @@ impl SearchOptions {
 /// Arguments of `nmt translate`.
 #[derive(Debug, clap::Args)]
 pub struct TranslateArgs {
-    /// A run folder of `nmt train`, or one checkpoint in it
-    #[arg(long, value_name = "RUN")]
-    model: PathBuf,
+    /// A run folder of `nmt train`, or one checkpoint in it; several translate together, each token by the mean of their
+    /// probabilities
+    #[arg(long, value_name = "RUN", num_args = 1.., required = true)]
+    model: Vec<PathBuf>,
     /// Raw text, one sentence a line, plain or .gz [default: standard input]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
@@ -92,7 +93,7 @@ enum Format {
 impl TranslateArgs {
     /// Translate everything that comes in.
     pub fn run(&self) -> Result<()> {
-        let model = ModelFolder::open(&self.model, machine::device())?;
+        let model = ModelFolder::open_all(&self.model, machine::device())?;
         let options = self.search.resolve(&model.config)?;
         let search = &options.search;
         if usize::from(self.n_best) > search.beam {

@@ -99,6 +99,8 @@ impl Config {
             validate_every: validation.every_updates,
             patience: validation.patience,
             higher_is_better: validation.chosen_metric() == ValidationMetric::Bleu,
+            keep_checkpoints: training.keep_checkpoints,
+            detect_anomaly: training.detect_anomaly,
             clip_norm: self.optimizer.clip_norm,
             schedule: self.schedule.clone(),
         }

@@ -60,6 +60,12 @@ pub struct TrainingConfig {
     pub log_every: u64,
     /// Updates between two checkpoints `last`; 0: only at validations and at the end.
     pub checkpoint_every: u64,
+    /// Checkpoints of validations, weights only, that are kept beside `best` and `last`: the newest so many, such as
+    /// `nmt average` takes.
+    pub keep_checkpoints: usize,
+    /// Stop at the first number that is not finite, in θ and the optimiser's memory, too, instead of skipping such updates
+    /// until three come in a row. Slower.
+    pub detect_anomaly: bool,
 }
 
 impl Default for TrainingConfig {
@@ -75,6 +81,8 @@ impl Default for TrainingConfig {
             compute: Compute::Auto,
             log_every: 100,
             checkpoint_every: 0,
+            keep_checkpoints: 0,
+            detect_anomaly: false,
         }
     }
 }

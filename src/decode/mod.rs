@@ -1,6 +1,7 @@
 //! Beam search with a key/value cache.
 
 mod beam;
+mod ensemble;
 mod translate;
 
 pub use beam::{GREATEST_BEAM, Hypothesis, SearchConfig, beam_search};

@@ -6,9 +6,10 @@ use std::sync::mpsc;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::beam::{Hypothesis, SearchConfig, beam_search};
+use super::ensemble::Ensemble;
 use crate::data::PAD;
-use crate::error::Result;
-use crate::model::{Transformer, Weights};
+use crate::error::{Error, Result};
+use crate::model::{StepDecoder, Transformer, Weights};
 
 /// How many sentences are translated.
 #[derive(Debug, Clone)]
@@ -23,8 +24,7 @@ pub struct BatchSearch {
 
 /// What all workers read.
 struct Shared<'a> {
-    model: &'a Transformer,
-    weights: &'a Weights,
+    members: &'a [(&'a Transformer, Weights)],
     device: Device,
 }
 
@@ -32,36 +32,42 @@ struct Shared<'a> {
 // are atomic.
 unsafe impl Sync for Shared<'_> {}
 
-/// Translate sentences (source ids, each ending with `</s>`) in batches, longest first, where `theta` is; `progress`
-/// is told how many are done. Results are in input order, best hypothesis first, and the same for every number of
-/// workers.
+/// Translate sentences (source ids, each ending with `</s>`) in batches, longest first, where θ is; `progress` is told how
+/// many are done. Results are in input order, best hypothesis first, and the same for every number of workers. Several
+/// `members` (networks over the same dictionaries, each with its θ) translate together: a token's probability is the mean of
+/// what they give it.
 ///
 /// On a processor a batch gets one thread and as many batches are translated at a time as there are threads: the
 /// steps of a search are small, and threads that share one wait for each other half of the time (and much longer where
 /// another program shares the cores), even where there is only one sentence.
 ///
 /// # Errors
-/// [`crate::Error::Content`] for a sentence that is longer than the model's positions, and for probabilities that are
-/// not numbers.
+/// [`Error::Content`] for a sentence that is longer than a model's positions, and for probabilities that are not numbers;
+/// [`Error::Usage`] for no member.
 pub fn translate_all(
-    model: &Transformer,
-    theta: &Tensor,
+    members: &[(&Transformer, &Tensor)],
     sentences: &[Vec<i64>],
     options: &BatchSearch,
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<Vec<Hypothesis>>> {
+    let Some(device) = members.first().map(|(_, theta)| theta.device()) else {
+        return Err(Error::usage("expected a model to translate with, found none", ""));
+    };
+    let longest = members.iter().map(|(model, _)| model.config().max_positions).min().unwrap_or_default();
     for (i, sentence) in sentences.iter().enumerate() {
-        if sentence.len() as i64 > model.config().max_positions {
-            return Err(crate::Error::content(
+        if sentence.len() as i64 > longest {
+            return Err(Error::content(
                 format!("sentence {}", i + 1),
-                format!("at most {} tokens", model.config().max_positions),
+                format!("at most {longest} tokens"),
                 format!("{}", sentence.len()),
                 "split the sentence",
             ));
         }
     }
-    let weights = no_grad(|| model.weights(theta, options.compute)).for_search();
-    let shared = Shared { model, weights: &weights, device: theta.device() };
+    let prepare = |model: &Transformer, theta| no_grad(|| model.weights(theta, options.compute)).for_search();
+    let members: Vec<(&Transformer, Weights)> =
+        members.iter().map(|&(model, theta)| (model, prepare(model, theta))).collect();
+    let shared = Shared { members: &members, device };
     let batches = batches(sentences, options.max_tokens);
     let mut results = vec![Vec::new(); sentences.len()];
     let mut done = 0;
@@ -134,7 +140,24 @@ fn translate_batch(
         source.extend_from_slice(&sentences[i]);
     }
     no_grad(|| {
-        let mut decoder = shared.model.start_search(shared.weights, &source, width, shared.device);
-        beam_search(shared.model, decoder.as_mut(), batch.len(), width, search)
+        let start = |member| start_search(member, &source, width, shared.device);
+        let shortest = shared.members.iter().map(|(model, _)| *model).min_by_key(|model| model.config().max_positions);
+        match (shared.members, shortest) {
+            ([member], _) => beam_search(member.0, start(member).as_mut(), batch.len(), width, search),
+            (members, Some(shortest)) => {
+                let mut together = Ensemble(members.iter().map(start).collect());
+                beam_search(shortest, &mut together, batch.len(), width, search)
+            }
+            (_, None) => Ok(Vec::new()), // translate_all refuses it.
+        }
     })
+}
+
+fn start_search<'a>(
+    (model, weights): &'a (&'a Transformer, Weights),
+    source: &[i64],
+    width: usize,
+    device: Device,
+) -> Box<dyn StepDecoder + 'a> {
+    model.start_search(weights, source, width, device)
 }

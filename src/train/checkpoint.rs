@@ -15,11 +15,13 @@ use crate::task::Task;
 pub const LAST: &str = "last.safetensors";
 /// The file name of the best checkpoint so far: weights only.
 pub const BEST: &str = "best.safetensors";
+/// The file name of what a run stood at when it was given up: weights, optimiser and state.
+pub const ANOMALY: &str = "anomaly.safetensors";
 
 /// The version of the format; a file with a higher one is of a newer program.
 const FORMAT: u32 = 1;
 const FORMAT_KEY: &str = "nmt_format";
-const STATE_KEY: &str = "nmt_state";
+pub(super) const STATE_KEY: &str = "nmt_state";
 
 /// Where a run stands, apart from θ and the optimiser's vectors. Random numbers need no state: batches are a function
 /// of seed and epoch, dropout of seed and update.
@@ -47,6 +49,12 @@ pub struct State {
     pub log_bytes: u64,
     /// Sums since the newest line of the log, so that a resumed log is the uninterrupted one.
     pub window: Window,
+    /// Updates that were not made, because their loss or gradient was not finite.
+    #[serde(default)]
+    pub skipped: u64,
+    /// Those of them since the last one that was made.
+    #[serde(default)]
+    pub skipped_in_a_row: u64,
 }
 
 /// What is summed up between two lines of the log.

@@ -1,9 +1,16 @@
 //! The training loop, its checkpoints and its log. It knows [`Task`](crate::task::Task)s, not translation.
 
+mod anomaly;
+mod average;
 mod checkpoint;
+mod lock;
 mod log;
+mod retention;
 mod trainer;
 
-pub use checkpoint::{BEST, Checkpoint, LAST, State, load_running, load_weights, save_weights};
+pub use average::average;
+pub use checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, load_running, load_weights, save_weights};
+pub use lock::RunLock;
 pub use log::Log;
+pub use retention::{checkpoint_name, checkpoints};
 pub use trainer::{LoopConfig, Outcome, Run, TrainingData, Units, Validation, train};

@@ -7,11 +7,12 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 use tch::{Kind, Tensor};
 
-use super::checkpoint::{BEST, Checkpoint, LAST, State, Window};
+use super::anomaly::{Anomaly, IN_A_ROW};
+use super::checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, Window};
 use super::log::Log;
+use super::retention::keep;
 use crate::error::{Error, Result};
 use crate::optim::{Schedule, ScheduleConfig, clip};
-use crate::params::Layout;
 use crate::progress::Progress;
 use crate::random::split_mix;
 use crate::task::{Mode, Task};
@@ -74,6 +75,10 @@ pub struct LoopConfig {
     pub patience: u64,
     /// Whether a higher value of a validation is a better one.
     pub higher_is_better: bool,
+    /// Checkpoints of validations that are kept beside `best` and `last`, the newest ones.
+    pub keep_checkpoints: usize,
+    /// Stop at the first number that is not finite, of θ and the optimiser, too, instead of skipping such updates.
+    pub detect_anomaly: bool,
     /// The gradient's largest ℓ2 norm; 0: no clipping.
     pub clip_norm: f64,
     /// The learning rate.
@@ -107,6 +112,8 @@ pub struct Run<'a> {
 pub struct Outcome {
     /// Updates done.
     pub updates: u64,
+    /// Updates that were not made, because their loss or gradient was not finite.
+    pub skipped: u64,
     /// Epochs begun.
     pub epochs: u64,
     /// The best value of the metric, and its update.
@@ -123,9 +130,11 @@ pub struct Outcome {
 /// One seed decides everything: dropout masks are a function of the seed, the update and the batch, so a resumed run
 /// continues with the same bits.
 ///
+/// An update whose loss or gradient is not finite is not made, counted and logged.
+///
 /// # Errors
-/// [`Error::NonFinite`] when the loss or the gradient is not a number, [`Error::Interrupted`] on a signal, after
-/// saving the checkpoint `last`; otherwise what reading and writing files brings.
+/// [`Error::NonFinite`] when three updates in a row were not made, after saving the checkpoint `anomaly`;
+/// [`Error::Interrupted`] on a signal, after saving the checkpoint `last`; otherwise what reading and writing files brings.
 pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     task: &T,
     data: &D,
@@ -173,42 +182,64 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         // One update: gradients of some batches, clipping, one step of the optimiser.
         let end = (state.batches_done + config.update_frequency).min(batches.len());
         let group = &batches[state.batches_done..end];
-        let seed = update_seed(config.seed, state.update);
+        let attempt = state.update + state.skipped;
+        let seed = update_seed(config.seed, attempt);
         let mut sums = accumulate(task, data, &checkpoint.theta, group, config.compute, seed)?;
         if let Some(next) = batches.get(end) {
-            data.prefetch(next, update_seed(update_seed(config.seed, state.update + 1), 0));
+            data.prefetch(next, update_seed(update_seed(config.seed, attempt + 1), 0));
         }
         sums.gradient /= sums.count as f64;
         let norm = clip(&mut sums.gradient, config.clip_norm);
-        check_finite(layout, &checkpoint, &sums, norm, group)?;
         let rate = schedule.rate(state.update);
-        checkpoint.optimizer.step(&mut checkpoint.theta, &sums.gradient, rate);
-
-        let state = &mut checkpoint.state;
-        state.update += 1;
-        state.batches_done = end;
-        state.target_tokens += sums.count as u64;
-        let seconds = clock.elapsed().as_secs_f64();
-        clock = Instant::now();
-        state.seconds += seconds;
-        add(&mut state.window, &sums, norm, seconds);
-        progress.set(state.update, || {
-            let window = &state.window;
-            let loss = window.loss / window.tokens as f64 / units.loss;
-            let speed = window.tokens as f64 / window.seconds;
-            format!("epoch {} loss {loss:.3} lr {rate:.2e} {speed:.0} {}/s", state.epoch, units.plural)
-        });
-        if state.update.is_multiple_of(config.log_every) || state.update == last_update {
-            let window = std::mem::take(&mut state.window);
-            log.write(&update_event(state, units, rate, &window))?;
+        let mut anomaly = Anomaly::of_update(layout, &checkpoint.theta, &sums, norm);
+        if anomaly.is_none() {
+            checkpoint.optimizer.step(&mut checkpoint.theta, &sums.gradient, rate);
+            if config.detect_anomaly {
+                anomaly = Anomaly::of_step(layout, &checkpoint.theta, &checkpoint.optimizer.state());
+            }
+        }
+        let made = anomaly.is_none();
+        checkpoint.state.batches_done = end;
+        if let Some(anomaly) = anomaly {
+            let state = &mut checkpoint.state;
+            (state.skipped, state.skipped_in_a_row) = (state.skipped + 1, state.skipped_in_a_row + 1);
+            log.write(&skipped_event(state, &anomaly, group))?;
+            let update = state.update + 1;
+            progress.line(&format!("update {update} skipped: {}, first bad block: {}", anomaly.what, anomaly.block));
+            if config.detect_anomaly || state.skipped_in_a_row >= IN_A_ROW {
+                let path = folder.join(ANOMALY);
+                checkpoint.save(&path, task, identity)?;
+                let saved = format!("what it stood at is in {}, the sentences in the log", path.display());
+                return Err(anomaly.into_error(update, group, &saved));
+            }
+        } else {
+            let state = &mut checkpoint.state;
+            state.skipped_in_a_row = 0;
+            state.update += 1;
+            state.target_tokens += sums.count as u64;
+            let seconds = clock.elapsed().as_secs_f64();
+            clock = Instant::now();
+            state.seconds += seconds;
+            add(&mut state.window, &sums, norm, seconds);
+            progress.set(state.update, || {
+                let window = &state.window;
+                let loss = window.loss / window.tokens as f64 / units.loss;
+                let speed = window.tokens as f64 / window.seconds;
+                format!("epoch {} loss {loss:.3} lr {rate:.2e} {speed:.0} {}/s", state.epoch, units.plural)
+            });
+            if state.update.is_multiple_of(config.log_every) || state.update == last_update {
+                let window = std::mem::take(&mut state.window);
+                log.write(&update_event(state, units, rate, &window))?;
+            }
         }
 
+        let state = &checkpoint.state;
         let epoch_ends = end == batches.len();
-        let last =
-            state.update == last_update || (epoch_ends && config.max_epochs > 0 && state.epoch >= config.max_epochs);
+        let last = (made && state.update == last_update)
+            || (epoch_ends && config.max_epochs > 0 && state.epoch >= config.max_epochs);
         let due = match config.validate_every {
             0 => epoch_ends,
-            every => state.update.is_multiple_of(every),
+            every => made && state.update.is_multiple_of(every),
         };
         if due || last {
             let found = validate(&checkpoint.theta)?;
@@ -222,10 +253,13 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             if better {
                 checkpoint.save_weights(&folder.join(BEST), task, identity)?;
             }
+            keep(folder, checkpoint.state.update, config.keep_checkpoints, |path| {
+                checkpoint.save_weights(path, task, identity)
+            })?;
         }
         let stopped = signal();
         let every = config.checkpoint_every;
-        if due || last || stopped.is_some() || (every > 0 && checkpoint.state.update.is_multiple_of(every)) {
+        if due || last || stopped.is_some() || (made && every > 0 && checkpoint.state.update.is_multiple_of(every)) {
             checkpoint.state.log_bytes = log.bytes();
             checkpoint.save(&folder.join(LAST), task, identity)?;
         }
@@ -241,6 +275,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     let state = &checkpoint.state;
     Ok(Outcome {
         updates: state.update,
+        skipped: state.skipped,
         epochs: state.epoch,
         best: state.best.map(|best| (best, state.best_update)),
         seconds: state.seconds,
@@ -249,9 +284,9 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
 }
 
 /// What the batches of one update add up to.
-struct Sums {
-    gradient: Tensor,
-    loss: f64,
+pub(super) struct Sums {
+    pub(super) gradient: Tensor,
+    pub(super) loss: f64,
     nll: f64,
     count: i64,
 }
@@ -284,26 +319,6 @@ fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
 fn update_seed(seed: u64, update: u64) -> u64 {
     let (seed, update) = (seed.wrapping_mul(0xd134_2543_de82_ef95), update.wrapping_add(1));
     split_mix(seed.wrapping_add(update.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
-}
-
-fn check_finite(layout: &Layout, checkpoint: &Checkpoint, sums: &Sums, norm: f64, group: &[Vec<usize>]) -> Result<()> {
-    if sums.loss.is_finite() && norm.is_finite() {
-        return Ok(());
-    }
-    let what = if sums.loss.is_finite() {
-        format!("the gradient's norm is {norm}")
-    } else {
-        format!("the loss is {}", sums.loss)
-    };
-    let bad = layout.first_non_finite(&checkpoint.theta).or_else(|| layout.first_non_finite(&sums.gradient));
-    let sentences: Vec<String> = group.iter().flatten().take(8).map(usize::to_string).collect();
-    Err(Error::NonFinite {
-        what,
-        update: checkpoint.state.update + 1,
-        block: bad.map_or("none".into(), |block| block.name.clone()),
-        sentences: format!("{} …", sentences.join(", ")),
-        next: "lower schedule.learning_rate, set optimizer.clip_norm, or train with training.compute=fp32".into(),
-    })
 }
 
 fn add(window: &mut Window, sums: &Sums, norm: f64, seconds: f64) {
@@ -346,6 +361,18 @@ fn update_event(state: &State, units: Units, rate: f64, window: &Window) -> Valu
         object.insert(format!("{}_per_second", units.plural), json!(speed));
     }
     event
+}
+
+fn skipped_event(state: &State, anomaly: &Anomaly, group: &[Vec<usize>]) -> Value {
+    json!({
+        "event": "skipped",
+        "update": state.update + 1,
+        "epoch": state.epoch,
+        "what": anomaly.what,
+        "block": anomaly.block,
+        "indices": group.iter().flatten().collect::<Vec<_>>(),
+        "skipped": state.skipped,
+    })
 }
 
 fn validation_event(state: &State, found: Map<String, Value>, best: bool) -> Value {

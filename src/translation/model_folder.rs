@@ -86,9 +86,36 @@ pub struct ModelFolder {
     target_text: Option<TextPipeline>,
     /// Words to subwords.
     subword: Option<Subword>,
+    /// Networks of other run folders over the same dictionaries, with their parameters, that translate together with this one.
+    companions: Vec<(Transformer, Tensor)>,
 }
 
 impl ModelFolder {
+    /// Open several run folders or checkpoints that translate together, each token by the mean of their probabilities. Text is
+    /// treated, and configured, as in the first.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::open`]; [`Error::Content`] for models of other languages or dictionaries than the first's, and
+    /// [`Error::Usage`] for none.
+    pub fn open_all(folders: &[PathBuf], device: Device) -> Result<ModelFolder> {
+        let Some((first, others)) = folders.split_first() else {
+            return Err(Error::usage("expected a model, found none", "give the --output folder of `nmt train`"));
+        };
+        let mut model = ModelFolder::open(first, device)?;
+        for other in others {
+            let other = ModelFolder::open(other, device)?;
+            let pair = |model: &ModelFolder| format!("{} → {}", model.source_lang, model.target_lang);
+            if pair(&other) != pair(&model) {
+                let (expected, found) = (format!("a model of {}", pair(&model)), format!("one of {}", pair(&other)));
+                let next = "models that translate together translate the same languages";
+                return Err(Error::content(other.checkpoint.display().to_string(), expected, found, next));
+            }
+            model.check_dictionaries(&other.folder, &other.source_dictionary, &other.target_dictionary)?;
+            model.companions.push((other.model, other.theta));
+        }
+        Ok(model)
+    }
+
     /// Open the run folder `folder`, or the checkpoint `folder` inside one: `best`, or `last` where there is no best.
     ///
     /// # Errors
@@ -154,6 +181,7 @@ impl ModelFolder {
             target_dictionary,
             model,
             theta,
+            companions: Vec::new(),
         })
     }
 
@@ -191,7 +219,10 @@ impl ModelFolder {
         options: &BatchSearch,
         progress: impl FnMut(usize),
     ) -> Result<Vec<Vec<Hypothesis>>> {
-        let mut found = translate_all(&self.model, &self.theta, sentences, options, progress)?;
+        let companions = self.companions.iter().map(|(model, theta)| (model, theta));
+        let members: Vec<(&Transformer, &Tensor)> =
+            std::iter::once((&self.model, &self.theta)).chain(companions).collect();
+        let mut found = translate_all(&members, sentences, options, progress)?;
         for (sentence, hypotheses) in sentences.iter().zip(&mut found) {
             if sentence.as_slice() == [EOS] {
                 *hypotheses = vec![Hypothesis { tokens: vec![EOS], score: 0.0, positional_scores: vec![0.0] }];

@@ -94,7 +94,7 @@ impl Validator {
     }
 
     fn bleu(&self, model: &Transformer, theta: &Tensor) -> Result<f64> {
-        let found = translate_all(model, theta, &self.sources, &self.search, |_| {})?;
+        let found = translate_all(&[(model, theta)], &self.sources, &self.search, |_| {})?;
         let hypotheses: Vec<String> = found
             .iter()
             .map(|best| best.first().map_or(String::new(), |best| words(&self.dataset.target_dictionary, &best.tokens)))

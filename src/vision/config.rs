@@ -75,6 +75,11 @@ pub struct VisionTrainingConfig {
     pub log_every: u64,
     /// Updates between two checkpoints `last`; 0: only at validations and at the end.
     pub checkpoint_every: u64,
+    /// Checkpoints of validations, weights only, that are kept beside `best` and `last`: the newest so many.
+    pub keep_checkpoints: usize,
+    /// Stop at the first number that is not finite, in θ and the optimiser's memory, too, instead of skipping such updates
+    /// until three come in a row. Slower.
+    pub detect_anomaly: bool,
 }
 
 impl Default for VisionTrainingConfig {
@@ -87,6 +92,8 @@ impl Default for VisionTrainingConfig {
             compute: Compute::Fp32,
             log_every: 50,
             checkpoint_every: 0,
+            keep_checkpoints: 0,
+            detect_anomaly: false,
         }
     }
 }
@@ -201,6 +208,8 @@ impl VisionConfig {
             validate_every: self.validation.every_updates,
             patience: self.validation.patience,
             higher_is_better: true,
+            keep_checkpoints: training.keep_checkpoints,
+            detect_anomaly: training.detect_anomaly,
             clip_norm: self.optimizer.clip_norm,
             schedule: self.schedule.clone(),
         }

@@ -1,7 +1,6 @@
 //! `nmt vision train`: train an image network.
 
 use nmt::config::describe;
-use nmt::error::Error;
 use nmt::task::Task;
 use nmt::train::{Run, train};
 use nmt::vision::pictures::Split;
@@ -35,8 +34,14 @@ pub struct VisionTrainArgs {
 }
 
 /// Keys that may change between a run and its continuation.
-const MAY_CHANGE: [&str; 4] =
-    ["training.log_every", "training.checkpoint_every", "validation.every_updates", "validation.patience"];
+const MAY_CHANGE: [&str; 6] = [
+    "training.log_every",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.detect_anomaly",
+    "validation.every_updates",
+    "validation.patience",
+];
 
 impl VisionTrainArgs {
     /// Train.
@@ -50,8 +55,7 @@ impl VisionTrainArgs {
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &network, &data, device, &signal);
-        let checkpoint = self.run.checkpoint(resume, &network, &config.optimizer, &identity, device, fresh)?;
-        std::fs::create_dir_all(run).map_err(Error::io("create the folder", run))?;
+        let (checkpoint, _lock) = self.run.begin(resume, &network, &config.optimizer, &identity, device, fresh)?;
         files::write_whole(&self.run.saved_config(), describe(&config)?.as_bytes())?;
         let settings = config.training_loop(data.pictures().len());
         progress::note(format!(
@@ -83,7 +87,7 @@ impl VisionTrainArgs {
     fn resolve(&self, resume: bool) -> Result<VisionConfig> {
         let saved_path = self.run.saved_config();
         let options = if resume { self.network.or_config(saved_path.clone()) } else { self.network.clone() };
-        let mut config = options.load(&[setting("training.max_epochs", self.max_epochs)])?;
+        let mut config = options.load(&[setting("training.max_epochs", self.max_epochs), self.run.setting()])?;
         config.training.compute = config.training.compute.resolved();
         if resume {
             let saved = VisionConfig::load(Some(&saved_path), &[])?;

@@ -1,0 +1,53 @@
+//! Updates whose numbers have gone wrong.
+
+use super::trainer::Sums;
+use crate::error::Error;
+use crate::params::Layout;
+use tch::Tensor;
+
+/// After so many of them in a row a run is given up.
+pub(super) const IN_A_ROW: u64 = 3;
+
+/// What is wrong with an update.
+pub(super) struct Anomaly {
+    /// Such as `the loss is NaN`.
+    pub what: String,
+    /// The first block that is not finite, of θ, or else of the gradient.
+    pub block: String,
+}
+
+impl Anomaly {
+    /// What a gradient of the ℓ2 norm `norm` is worth: nothing, where it or the loss is not finite.
+    pub fn of_update(layout: &Layout, theta: &Tensor, sums: &Sums, norm: f64) -> Option<Anomaly> {
+        let what = match (sums.loss.is_finite(), norm.is_finite()) {
+            (true, true) => return None,
+            (true, false) => format!("the gradient's norm is {norm}"),
+            (false, _) => format!("the loss is {}", sums.loss),
+        };
+        let bad = layout.first_non_finite(theta).or_else(|| layout.first_non_finite(&sums.gradient));
+        Some(Anomaly { what, block: bad.map_or("none".into(), |block| block.name.clone()) })
+    }
+
+    /// What a step has left: the first block that is not finite, of θ and of what the optimiser remembers.
+    pub fn of_step(layout: &Layout, theta: &Tensor, memory: &[(&str, &Tensor)]) -> Option<Anomaly> {
+        let vectors = std::iter::once(("", theta)).chain(memory.iter().copied());
+        vectors.into_iter().find_map(|(prefix, vector)| {
+            let block = layout.first_non_finite(vector)?;
+            let what = "the step has left what is not finite".to_string();
+            Some(Anomaly { what, block: format!("{prefix}{}", block.name) })
+        })
+    }
+
+    /// The end of a run at `update` (from 1), on these dataset indices; `saved` says what there is to inspect.
+    pub fn into_error(self, update: u64, indices: &[Vec<usize>], saved: &str) -> Error {
+        let sentences: Vec<String> = indices.iter().flatten().take(8).map(usize::to_string).collect();
+        let next = "lower schedule.learning_rate, set optimizer.clip_norm, or train with training.compute=fp32";
+        Error::NonFinite {
+            what: self.what,
+            update,
+            block: self.block,
+            sentences: format!("{} …", sentences.join(", ")),
+            next: format!("{next}; {saved}"),
+        }
+    }
+}

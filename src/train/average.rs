@@ -1,0 +1,63 @@
+//! The mean of checkpoints (Vaswani et al., 2017, section 6.1; fairseq's `average_checkpoints.py`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tch::{Kind, Tensor};
+
+use super::checkpoint::STATE_KEY;
+use crate::error::{Error, Result};
+use crate::params::{BlockKind, Layout, safetensors_metadata, with_safetensors};
+
+/// Write the mean of the weights of `inputs`, computed in fp64, to `output`; the running statistics of image networks are
+/// averaged, too. What the first file says of itself, but for the state of its run, is said of the mean.
+///
+/// # Errors
+/// [`Error::Usage`] for no input; [`Error::Content`] for files of different models or dictionaries, and for damaged ones.
+pub fn average(inputs: &[PathBuf], output: &Path) -> Result<()> {
+    let Some((first, others)) = inputs.split_first() else {
+        return Err(Error::usage("expected checkpoints to average, found none", ""));
+    };
+    let (layout, identity) = (layout_of(first)?, identity(first)?);
+    let mut sum = layout.load(first, "")?.to_kind(Kind::Double);
+    for other in others {
+        let found = self::identity(other)?;
+        let keys = identity.keys().chain(found.keys()).find(|key| identity.get(*key) != found.get(*key));
+        if let Some(key) = keys {
+            return Err(Error::content(
+                other.display().to_string(),
+                format!("a checkpoint with the {key} of {}", first.display()),
+                "another one",
+                "average checkpoints of one run, or of runs on one data folder",
+            ));
+        }
+        if layout_of(other)?.blocks().len() != layout.blocks().len() {
+            let expected = format!("the tensors of {}", first.display());
+            return Err(Error::content(other.display().to_string(), expected, "others", "average models of one kind"));
+        }
+        sum += layout.load(other, "")?.to_kind(Kind::Double);
+    }
+    let mean: Tensor = sum / inputs.len() as f64;
+    layout.save(output, &[("", &mean.to_kind(Kind::Float))], &identity)
+}
+
+/// The weights of a checkpoint, without what belongs to its optimiser, in the order of the file's names.
+fn layout_of(path: &Path) -> Result<Layout> {
+    with_safetensors(path, |tensors| {
+        let mut layout = Layout::default();
+        let views: BTreeMap<String, Vec<i64>> = tensors
+            .iter()
+            .map(|(name, view)| (name.to_string(), view.shape().iter().map(|&size| size as i64).collect()))
+            .collect();
+        for (name, shape) in views.iter().filter(|(name, _)| !name.starts_with("optimizer.")) {
+            layout.add(name, shape, BlockKind::Weight);
+        }
+        Ok(layout)
+    })
+}
+
+fn identity(path: &Path) -> Result<BTreeMap<String, String>> {
+    let mut metadata = safetensors_metadata(path)?;
+    metadata.remove(STATE_KEY);
+    Ok(metadata)
+}

@@ -1,0 +1,130 @@
+//! Updates whose numbers are not finite are skipped, counted, and end a run that does not recover.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use nmt::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig};
+use nmt::params::{BlockKind, Layout};
+use nmt::task::{Loss, Mode, Task};
+use nmt::train::{ANOMALY, Checkpoint, LAST, LoopConfig, Outcome, Run, TrainingData, Units, Validation, train};
+use tch::{Device, Kind, Tensor};
+
+/// ½ Σ θᵢ² times the batch.
+struct Bowl(Layout);
+
+impl Task for Bowl {
+    type Batch = f64;
+    fn layout(&self) -> &Layout {
+        &self.0
+    }
+    fn loss(&self, theta: &Tensor, batch: &f64, _: Mode) -> Loss {
+        let sum = theta.square().sum(Kind::Float) * 0.5 * *batch;
+        Loss { nll: sum.detach(), sum, count: 1 }
+    }
+}
+
+/// The batch is 1, but for these indices of ten.
+struct Bad(&'static [usize], f64);
+
+impl TrainingData for Bad {
+    type Batch = f64;
+    fn epoch(&self, _: u64) -> nmt::Result<Vec<Vec<usize>>> {
+        Ok((0..10).map(|index| vec![index]).collect())
+    }
+    fn batch(&self, indices: &[usize], _: u64) -> nmt::Result<f64> {
+        Ok(if self.0.contains(&indices[0]) { self.1 } else { 1.0 })
+    }
+    fn units(&self) -> Units {
+        Units { plural: "batches", key: "batches", loss: 1.0 }
+    }
+}
+
+fn run(data: &Bad, folder: &Path, detect_anomaly: bool) -> (nmt::Result<Outcome>, Vec<serde_json::Value>) {
+    run_with(data, folder, detect_anomaly, &OptimizerConfig::default(), 5e-4)
+}
+
+fn run_with(
+    data: &Bad,
+    folder: &Path,
+    detect_anomaly: bool,
+    optimizer: &OptimizerConfig,
+    learning_rate: f64,
+) -> (nmt::Result<Outcome>, Vec<serde_json::Value>) {
+    let mut layout = Layout::default();
+    layout.add("first.weight", &[1, 2], BlockKind::Weight);
+    layout.add("second.weight", &[1, 2], BlockKind::Weight);
+    let task = Bowl(layout);
+    let theta = Tensor::ones([4], (Kind::Float, Device::Cpu));
+    let optimizer = optimizer.build(&theta, task.layout());
+    let config = LoopConfig {
+        max_updates: 15,
+        max_epochs: 0,
+        update_frequency: 1,
+        seed: 1,
+        compute: Kind::Float,
+        log_every: 1,
+        checkpoint_every: 1,
+        validate_every: 0,
+        patience: 0,
+        higher_is_better: false,
+        keep_checkpoints: 0,
+        detect_anomaly,
+        clip_norm: 0.0,
+        schedule: ScheduleConfig { learning_rate, ..Default::default() },
+    };
+    let validate = |theta: &Tensor| {
+        let value = theta.square().sum(Kind::Float).double_value(&[]);
+        Ok(Validation { value, found: serde_json::Map::new(), text: String::new() })
+    };
+    let identity = BTreeMap::new();
+    let run = Run { folder, identity: &identity, stop_after: None };
+    let outcome = train(&task, data, &config, Checkpoint::start(theta, optimizer), run, validate, || None);
+    let log = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
+    (outcome, log.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+#[test]
+fn single_ones_are_skipped_and_counted() {
+    for bad in [f64::NAN, f64::INFINITY] {
+        let folder = tempfile::tempdir().unwrap();
+        // The last of an epoch, too, which is validated all the same.
+        let (outcome, events) = run(&Bad(&[2, 3, 9], bad), folder.path(), false);
+        let outcome = outcome.unwrap();
+        assert_eq!((outcome.updates, outcome.skipped, outcome.epochs), (15, 6, 3));
+        let of = |kind: &str| events.iter().filter(|event| event["event"] == kind).collect::<Vec<_>>();
+        assert_eq!((of("update").len(), of("skipped").len(), of("validation").len()), (15, 6, 3));
+        let skipped = of("skipped")[1];
+        assert_eq!(
+            (&skipped["update"], &skipped["indices"][0], &skipped["skipped"]),
+            (&3.into(), &3.into(), &2.into())
+        );
+        assert!(!folder.path().join(ANOMALY).exists());
+    }
+}
+
+#[test]
+fn three_in_a_row_end_the_run_with_what_there_is_to_inspect() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, events) = run(&Bad(&[4, 5, 6], f64::NAN), folder.path(), false);
+    let error = outcome.unwrap_err().to_string();
+    for part in ["not finite: the loss is NaN at update 5", "first.weight", "sentences of the batch: 6", ANOMALY] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(events.len(), 4 + 3);
+    // The last good state is whole beside it.
+    assert!(folder.path().join(ANOMALY).exists() && folder.path().join(LAST).exists());
+}
+
+#[test]
+fn anomaly_detection_stops_at_the_first_and_looks_at_the_optimiser() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outcome, events) = run(&Bad(&[4], f64::NAN), folder.path(), true);
+    assert!(outcome.unwrap_err().to_string().contains("at update 5") && events.len() == 5);
+    // The gradient is finite; what the step leaves is not, which the next loss would show at the earliest.
+    let folder = tempfile::tempdir().unwrap();
+    let sgd = OptimizerConfig { kind: OptimizerKind::Sgd, ..Default::default() };
+    let (outcome, events) = run_with(&Bad(&[0], 1e10), folder.path(), true, &sgd, 1e30);
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("the step has left what is not finite at update 1"), "{error}");
+    assert!(error.contains("first.weight") && events.len() == 1, "{error}");
+}
