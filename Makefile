@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers need.
-.PHONY: setup build demo test bench
+.PHONY: setup build demo test soak bench
 
 # libtorch in ./libtorch, once. To use one that is here already: set LIBTORCH, or
 # scripts/setup-libtorch.sh --archive FILE.zip
@@ -19,6 +19,10 @@ test: build
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
 	cargo test --release --locked
+
+# A run that is killed a hundred times ends with the bits of one that is not
+soak: build
+	cargo test --release --locked --test nothing_is_lost -- --ignored --nocapture
 
 # Beside fairseq, CTranslate2, PyTorch and others, which it installs; about 20 minutes on two cores. Run nothing else.
 bench: build

@@ -59,6 +59,16 @@ pub enum Error {
         /// What to do about it.
         next: String,
     },
+    /// There was not enough memory for a batch.
+    #[error("out of memory on a batch of {batch}: {found}{}", next_step(next))]
+    OutOfMemory {
+        /// The size of the batch.
+        batch: String,
+        /// What libtorch said.
+        found: String,
+        /// What to lower.
+        next: String,
+    },
     /// SIGINT or SIGTERM: what has to survive was saved.
     #[error("stopped by {}; {saved}", signal_name(*signal))]
     Interrupted {

@@ -29,6 +29,14 @@ pub struct IndexedDataset {
 }
 
 impl IndexedDataset {
+    /// CRC-32 of the lengths and the ids.
+    pub fn crc32(&self) -> u32 {
+        let mut crc = flate2::Crc::new();
+        self.lengths.iter().for_each(|length| crc.update(&length.to_le_bytes()));
+        crc.update(self.ids.as_deref().unwrap_or_default());
+        crc.sum()
+    }
+
     /// Open `PREFIX.idx` and `PREFIX.bin` and check one against the other.
     ///
     /// # Errors

@@ -55,6 +55,9 @@ pub struct State {
     /// Those of them since the last one that was made.
     #[serde(default)]
     pub skipped_in_a_row: u64,
+    /// The fingerprint of the training data.
+    #[serde(default)]
+    pub data: String,
 }
 
 /// What is summed up between two lines of the log.

@@ -5,6 +5,7 @@ mod average;
 mod checkpoint;
 mod lock;
 mod log;
+mod memory;
 mod retention;
 mod trainer;
 

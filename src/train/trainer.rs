@@ -10,6 +10,7 @@ use tch::{Kind, Tensor};
 use super::anomaly::{Anomaly, IN_A_ROW};
 use super::checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, Window};
 use super::log::Log;
+use super::memory::watch;
 use super::retention::keep;
 use crate::error::{Error, Result};
 use crate::optim::{Schedule, ScheduleConfig, clip};
@@ -39,6 +40,21 @@ pub trait TrainingData {
 
     /// What losses are counted in.
     fn units(&self) -> Units;
+
+    /// What tells these data from others: a run goes on with the data that it began with. Empty: nothing does.
+    fn fingerprint(&self) -> String {
+        String::new()
+    }
+
+    /// How much a batch of these indices takes, in any unit.
+    fn size(&self, indices: &[usize]) -> usize {
+        indices.len()
+    }
+
+    /// The size of the batch of these indices for people, and which setting lowers it.
+    fn describe(&self, indices: &[usize]) -> (String, &'static str) {
+        (format!("{} examples", indices.len()), "make batches smaller")
+    }
 }
 
 /// What losses are counted in.
@@ -149,13 +165,23 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     let schedule = Schedule::new(&config.schedule, config.max_updates);
     let units = data.units();
     let layout = task.layout();
+    let fingerprint = data.fingerprint();
+    if !checkpoint.state.data.is_empty() && checkpoint.state.data != fingerprint {
+        let last = folder.join(LAST);
+        return Err(Error::usage(
+            format!("{}: expected the data that the run began with, found other data", last.display()),
+            format!("resume on those; to train on with others begin a new run, with --init {}", last.display()),
+        ));
+    }
+    checkpoint.state.data = fingerprint;
+    let mut batches = data.epoch(checkpoint.state.epoch)?;
+    try_largest(task, data, &checkpoint.theta, &batches, config)?;
     let mut log = Log::open(folder, checkpoint.state.log_bytes)?;
     if checkpoint.state.update == 0 {
         // From now on the run can be taken up again, whenever it stops.
         checkpoint.save(&folder.join(LAST), task, identity)?;
     }
     let mut progress = Progress::new("train", Some(last_update));
-    let mut batches = data.epoch(checkpoint.state.epoch)?;
     let mut clock = Instant::now();
 
     let reason = loop {
@@ -302,7 +328,9 @@ fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
     let mut sums = Sums { gradient: Tensor::new(), loss: 0.0, nll: 0.0, count: 0 };
     for (number, indices) in group.iter().enumerate() {
         let seed = update_seed(seed, number as u64);
-        let (loss, gradient) = task.gradient(theta, &data.batch(indices, seed)?, Mode::train(compute, seed));
+        let batch = data.batch(indices, seed)?;
+        let (loss, gradient) = watch(|| task.gradient(theta, &batch, Mode::train(compute, seed)))
+            .map_err(|found| out_of_memory(data, indices, found))?;
         if sums.gradient.defined() {
             sums.gradient += gradient;
         } else {
@@ -313,6 +341,29 @@ fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
         sums.count += loss.count;
     }
     Ok(sums)
+}
+
+/// Train on the largest batch and forget it: a run that has not enough memory for it ends at once, not after hours.
+fn try_largest<T: Task, D: TrainingData<Batch = T::Batch>>(
+    task: &T,
+    data: &D,
+    theta: &Tensor,
+    batches: &[Vec<usize>],
+    config: &LoopConfig,
+) -> Result<()> {
+    let Some(largest) = batches.iter().max_by_key(|batch| data.size(batch)) else { return Ok(()) };
+    let running = task.running().map(|(_, running)| (running.copy(), running));
+    accumulate(task, data, theta, std::slice::from_ref(largest), config.compute, config.seed)?;
+    if let Some((before, mut running)) = running {
+        tch::no_grad(|| running.copy_(&before));
+    }
+    Ok(())
+}
+
+fn out_of_memory<D: TrainingData>(data: &D, indices: &[usize], found: String) -> Error {
+    let (batch, lower) = data.describe(indices);
+    let next = format!("{lower}, and raise training.update_frequency to make an update of as much");
+    Error::OutOfMemory { batch, found, next }
 }
 
 /// A seed for the dropout of one update, or of one batch of it.

@@ -76,6 +76,12 @@ impl TranslationData {
         TranslationBatch::new(&self.dataset.batch(indices), self.device)
     }
 
+    /// Tokens of the longest source and of the longest target.
+    fn longest(&self, indices: &[usize]) -> (usize, usize) {
+        let of = |lengths: &[usize]| indices.iter().filter_map(|&i| lengths.get(i)).copied().max().unwrap_or(0);
+        (of(&self.lengths.0), of(&self.lengths.1))
+    }
+
     /// Tokens of the source of a sentence pair, `</s>` included.
     pub(super) fn source_length(&self, index: usize) -> usize {
         self.lengths.0[index]
@@ -100,5 +106,21 @@ impl TrainingData for TranslationData {
 
     fn units(&self) -> Units {
         Units { plural: "tokens", key: "target_tokens", loss: LN_2 }
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("{:08x}{:08x}", self.dataset.source.crc32(), self.dataset.target.crc32())
+    }
+
+    /// The cells of both sides, padding included.
+    fn size(&self, indices: &[usize]) -> usize {
+        let (source, target) = self.longest(indices);
+        indices.len() * (source + target)
+    }
+
+    fn describe(&self, indices: &[usize]) -> (String, &'static str) {
+        let (source, target) = self.longest(indices);
+        let batch = format!("{} sentence pairs of up to {source} and {target} tokens", indices.len());
+        (batch, "lower training.max_tokens")
     }
 }

@@ -138,6 +138,11 @@ impl TrainingData for PictureData {
     fn units(&self) -> Units {
         Units { plural: "pictures", key: "pictures", loss: 1.0 }
     }
+
+    fn describe(&self, indices: &[usize]) -> (String, &'static str) {
+        let side = self.pictures.side();
+        (format!("{} pictures of {side} × {side} pixels", indices.len()), "lower training.batch_size")
+    }
 }
 
 #[cfg(test)]

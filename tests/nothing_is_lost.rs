@@ -1,0 +1,122 @@
+//! What happens to machines while a run trains: kills at any moment, full disks, too little memory, other data.
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use common::command::Lab;
+use common::tensors;
+use rand::{Rng, SeedableRng};
+
+const SETTINGS: &[&str] = &[
+    "--set=validation.every_updates=40",
+    "--set=training.log_every=5",
+    // Kills are to hit it.
+    "--set=training.checkpoint_every=1",
+    "--set=training.keep_checkpoints=2",
+    "--resume",
+];
+
+/// Kill a run `kills` times at random moments, go on each time, and compare it with one that nobody killed.
+fn survives(kills: usize, updates: &str) {
+    let lab = Lab::new();
+    lab.preprocess();
+    let arguments = |run| [lab.train_arguments(run, SETTINGS), vec!["--max-updates", updates]].concat();
+    let start = std::time::Instant::now();
+    lab.nmt(&arguments("whole")).ok();
+    let longest = start.elapsed().as_millis() as u64 / 2;
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(8);
+    let killed = (0..kills).filter(|_| {
+        let wait = Duration::from_millis(random.random_range(20..longest.max(21)));
+        lab.stop_after(&arguments("killed"), wait, "-KILL").is_none()
+    });
+    eprintln!("{} of {kills} kills came before the end", killed.count());
+    lab.nmt(&arguments("killed")).ok();
+    assert_eq!(lab.events("whole"), lab.events("killed"));
+    let files = |run: &str| {
+        let names = std::fs::read_dir(lab.path(run)).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| name.ends_with(".safetensors"));
+        names.sort();
+        names
+    };
+    assert_eq!(files("whole"), files("killed"));
+    assert_eq!(files("whole").len(), 4, "{:?}", files("whole"));
+    for name in files("whole") {
+        let of = |run: &str| tensors(&lab.path(run).join(&name));
+        let (whole, killed) = (of("whole"), of("killed"));
+        assert!(whole.len() == killed.len() && whole.iter().all(|(key, tensor)| tensor.equal(&killed[key])), "{name}");
+    }
+}
+
+#[test]
+fn a_run_survives_kills() {
+    survives(5, "120");
+}
+
+/// `make soak`.
+#[test]
+#[ignore = "minutes"]
+fn a_run_survives_a_hundred_kills() {
+    survives(100, "1200");
+}
+
+/// `nmt` under a limit of the shell: `-f` of the size of a file it writes, `-v` of its memory, in KiB.
+fn limited(lab: &Lab, limit: &str, arguments: &[&str]) -> (i32, String) {
+    let script = format!("trap '' XFSZ; ulimit {limit} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("bash");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_nmt")]).args(arguments).current_dir(lab.path("."));
+    let output = command.output().unwrap();
+    (output.status.code().unwrap_or(-1), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Of a disk that is full within a checkpoint, the one before is left whole, and the run goes on from it when there is room.
+#[test]
+fn a_full_disk_leaves_the_last_checkpoint_whole() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let arguments = |run, updates| [lab.train_arguments(run, SETTINGS), vec!["--max-updates", updates]].concat();
+    lab.nmt(&arguments("whole", "6")).ok();
+    lab.nmt(&[arguments("full", "6"), vec!["--stop-after=3"]].concat()).ok();
+    let before = std::fs::read(lab.path("full/last.safetensors")).unwrap();
+    let (code, message) = limited(&lab, "-f 64", &arguments("full", "6"));
+    assert!(code == 1 && message.contains("cannot write full/last.safetensors: File too large"), "{code}: {message}");
+    assert!(std::fs::read(lab.path("full/last.safetensors")).unwrap() == before);
+    let left: Vec<_> = std::fs::read_dir(lab.path("full")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".tmp")), "{left:?}");
+    lab.nmt(&arguments("full", "6")).ok();
+    let last = |run: &str| tensors(&lab.path(run).join("last.safetensors"));
+    let (whole, full) = (last("whole"), last("full"));
+    assert!(whole.iter().all(|(key, tensor)| tensor.equal(&full[key])));
+}
+
+#[test]
+fn too_little_memory_is_said_before_training_with_what_to_lower() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let large = ["--set=model.ffn_dim=300000", "--set=training.max_tokens=4000"];
+    // Room for libtorch and the parameters, not for 4,000 tokens of 300,000 numbers each.
+    let (code, message) = limited(&lab, "-v 4000000", &lab.train_arguments("run", &large));
+    assert_eq!(code, 1, "{message}");
+    for part in
+        ["out of memory on a batch of", "sentence pairs of up to", "can't allocate", "lower training.max_tokens"]
+    {
+        assert!(message.contains(part), "no {part:?} in: {message}");
+    }
+    assert!(!message.contains("panicked"), "{message}");
+    assert!(!lab.path("run/log.jsonl").exists());
+}
+
+#[test]
+fn a_run_does_not_go_on_with_other_data() {
+    let lab = Lab::new();
+    lab.preprocess().train("run", &["--max-updates=3"]).ok();
+    let text = std::fs::read_to_string(lab.path("train.de")).unwrap();
+    let (first, rest) = text.split_once('\n').unwrap();
+    std::fs::write(lab.path("train.de"), format!("{rest}{first}\n")).unwrap();
+    std::fs::remove_dir_all(lab.path("data")).unwrap();
+    lab.preprocess();
+    let more = ["--threads=1", "train", "--data", "data", "--output", "run", "--resume", "--max-updates=4"];
+    lab.nmt(&more).fails(2, &["expected the data that the run began with", "--init run/last.safetensors"]);
+    lab.train("next", &["--max-updates=1", "--init=run/last.safetensors"]).ok();
+}
