@@ -28,6 +28,7 @@ pub mod plot;
 pub mod progress;
 pub mod random;
 pub mod score;
+pub mod serve;
 pub mod task;
 pub mod text;
 pub mod train;

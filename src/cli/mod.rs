@@ -20,6 +20,7 @@ mod runner;
 mod score;
 mod score_options;
 mod score_systems;
+mod serve;
 mod signals;
 mod train;
 mod translate;
@@ -72,6 +73,8 @@ enum Command {
     Experiment(experiment::ExperimentArgs),
     /// Translate raw text
     Translate(translate::TranslateArgs),
+    /// Translate for others over HTTP
+    Serve(serve::ServeArgs),
     /// Score translations: BLEU, chrF, chrF++ and TER
     Score(score::ScoreArgs),
     /// Draw learning curves, the trajectory of GradInit, or a map of scores
@@ -114,6 +117,7 @@ impl CommandLine {
             | Command::Train(_)
             | Command::Average(_)
             | Command::Translate(_)
+            | Command::Serve(_)
             | Command::Doctor => return None,
         })
     }
@@ -140,6 +144,7 @@ impl CommandLine {
             Command::Train(arguments) => arguments.run(),
             Command::Average(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),
+            Command::Serve(arguments) => arguments.run(),
             Command::Score(arguments) => arguments.run(),
             Command::Doctor => doctor::run(),
             _ => Ok(()), // Done above.

@@ -130,8 +130,8 @@ impl TranslateArgs {
                 return Ok(());
             }
             let sentences: Vec<Vec<i64>> = lines.iter().map(|line| model.encode(line)).collect();
-            let longest = model.config.model.max_positions;
-            if let Some(i) = sentences.iter().position(|sentence| sentence.len() as i64 > longest) {
+            let longest = model.longest_sentence();
+            if let Some(i) = sentences.iter().position(|sentence| sentence.len() > longest) {
                 return Err(Error::content(
                     format!("{}:{}", input.path().display(), done + i + 1),
                     format!("at most {longest} subwords, as the model takes"),

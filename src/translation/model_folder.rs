@@ -190,6 +190,13 @@ impl ModelFolder {
         self.source_text.is_some() || self.subword.is_some()
     }
 
+    /// Subwords of a sentence at most, `</s>` included.
+    pub fn longest_sentence(&self) -> usize {
+        let models = std::iter::once(&self.model).chain(self.companions.iter().map(|(model, _)| model));
+        let longest = models.map(|model| model.config().max_positions).min();
+        longest.and_then(|longest| usize::try_from(longest).ok()).unwrap_or_default()
+    }
+
     /// Raw text to source ids, ending with `</s>`.
     pub fn encode(&self, raw: &str) -> Vec<i64> {
         let words = self.source_text.as_ref().map_or_else(|| raw.to_string(), |text| text.apply(raw));
