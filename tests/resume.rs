@@ -147,6 +147,10 @@ fn a_run_is_not_overwritten_or_changed_by_accident() {
         assert!(longer.code == 0 && longer.stderr.contains(part), "{}", longer.stderr);
     }
     assert!(lab.events("run").iter().any(|event| event["update"] == 5));
+    // Less than is done is a mistake, and leaves the configuration alone.
+    let config = std::fs::read(lab.path("run/config.toml")).unwrap();
+    lab.nmt(&[&more[..], &["--max-updates", "4"]].concat()).fails(2, &["expected 5 or more", "found 4"]);
+    assert!(std::fs::read(lab.path("run/config.toml")).unwrap() == config);
 }
 
 /// Two processes in one run folder would take turns at its files.

@@ -17,7 +17,7 @@ use super::model_options::name_of;
 /// The run folder and what it begins with.
 #[derive(Debug, clap::Args)]
 pub struct RunOptions {
-    /// The run folder: configuration, dictionaries, tokenizer, checkpoints and log
+    /// The run folder: configuration, checkpoints, log, and what the model needs of its data
     #[arg(long, value_name = "RUN")]
     pub output: PathBuf,
     /// Start from these parameters, such as those of `nmt gradinit`

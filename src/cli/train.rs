@@ -88,6 +88,11 @@ impl TrainArgs {
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
         let (checkpoint, _lock) = self.run.begin(resume, &model, &config.optimizer, &identity, device, fresh)?;
 
+        let (done, wanted) = (checkpoint.state.update, config.training.max_updates);
+        if done > wanted {
+            let message = format!("training.max_updates: expected {done} or more, as many as are done, found {wanted}");
+            return Err(Error::usage(message, "leave it out, or raise it to go on"));
+        }
         copy_data_files(&dataset.folder, run)?;
         files::write_whole(&self.run.saved_config(), nmt::config::describe(&config)?.as_bytes())?;
         progress::note(format!(
