@@ -61,10 +61,10 @@ fn gradinit_resumed_is_never_having_stopped() {
     lab.nmt(&arguments("stopped.safetensors", &[])).fails(2, &["stopped.partial.json holds a run", "--resume"]);
     let other = arguments("stopped.safetensors", &["--resume", "--seed=2"]);
     lab.nmt(&other).fails(2, &["expected the settings that the run began with"]);
-    lab.stop_after(&resume, wait, "-KILL");
-    assert!(iteration() >= before);
+    lab.stop_after(&resume, wait / 4, "-KILL");
+    assert!(!partial.exists() || iteration() >= before, "fewer than before, and not at the end");
     // None: it came before the program listened.
-    let code = lab.stop_after(&resume, wait, "-TERM");
+    let code = lab.stop_after(&resume, wait / 4, "-TERM");
     assert!(code.is_none_or(|code| code == 143 || code == 0), "{code:?}");
     let written = lab.nmt(&resume).ok();
     assert_eq!(written.replace("stopped", "whole"), whole);
@@ -167,6 +167,6 @@ fn one_process_at_a_time_trains_in_a_run_folder() {
     lab.nmt(&arguments).fails(1, &["another nmt is training in", "--output"]);
     first.kill().unwrap();
     first.wait().unwrap();
-    let again = lab.train_arguments("run", &["--max-updates=1", "--resume"]);
+    let again = lab.train_arguments("run", &["--max-updates=100000", "--stop-after=1", "--resume"]);
     lab.nmt(&again).ok();
 }
