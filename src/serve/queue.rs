@@ -77,7 +77,11 @@ fn translate(jobs: Vec<Job>, model: &ModelFolder, search: &BatchSearch, metrics:
         sources.extend(encoded);
         waiting.push(job);
     }
-    match model.translate(&sources, search, |_| {}) {
+    // A thread takes a batch: few sentences make smaller ones, so that every thread has some.
+    let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1);
+    let tokens: usize = sources.iter().map(Vec::len).sum();
+    let search = BatchSearch { max_tokens: search.max_tokens.min(tokens.div_ceil(threads)), ..search.clone() };
+    match model.translate(&sources, &search, |_| {}) {
         Ok(found) => {
             metrics.translated(sources.len(), started.elapsed());
             let mut found = found.into_iter();
