@@ -6,6 +6,8 @@ use nmt::error::Error;
 use nmt::train::{average, checkpoint_name, checkpoints};
 use nmt::{Result, progress};
 
+use super::model_options::check_new;
+
 /// Arguments of `nmt average`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -31,10 +33,7 @@ pub struct AverageArgs {
 impl AverageArgs {
     /// Average.
     pub fn run(&self) -> Result<()> {
-        if self.output.exists() && !self.overwrite {
-            let next = "give --overwrite to replace it, or another --output";
-            return Err(Error::usage(format!("{} exists already", self.output.display()), next));
-        }
+        check_new(&self.output, self.overwrite)?;
         let mut files = Vec::new();
         for input in &self.inputs {
             if input.is_dir() {

@@ -17,7 +17,7 @@ use tch::{Device, Tensor};
 
 use super::gradinit_partial::Partial;
 use super::gradinit_summary::finite;
-use super::model_options::{name_of, setting};
+use super::model_options::{check_new, name_of, setting};
 
 /// Where GradInit starts, how it goes, and where the result goes.
 #[derive(Debug, clap::Args)]
@@ -83,10 +83,7 @@ impl LearnOptions {
             progress::note(format!("nothing to do: {} is whole", output.display()));
             return self.print().map(|()| false);
         }
-        if output.exists() {
-            let next = "give --overwrite to replace it, or another --output";
-            return Err(Error::usage(format!("{} exists already", output.display()), next));
-        }
+        check_new(output, self.overwrite)?;
         if partial.exists() && !self.resume {
             let message = format!("{} holds a run that was stopped", partial.display());
             return Err(Error::usage(message, "go on with it by --resume, or give --overwrite to begin anew"));

@@ -1,6 +1,6 @@
 //! Options that several sub-commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nmt::config::Config;
 
@@ -44,4 +44,13 @@ pub fn name_of(choice: &impl serde::Serialize) -> String {
 /// `key=value` for an option that was given.
 pub fn setting(key: &str, value: Option<impl std::fmt::Display>) -> Option<String> {
     value.map(|value| format!("{key}={value}"))
+}
+
+/// Refuse to replace a file without `--overwrite`.
+pub fn check_new(output: &Path, overwrite: bool) -> nmt::Result<()> {
+    if !output.exists() || overwrite {
+        return Ok(());
+    }
+    let next = "give --overwrite to replace it, or another --output";
+    Err(nmt::Error::usage(format!("{} exists already", output.display()), next))
 }

@@ -141,8 +141,18 @@ fn note_other_optimizer(path: &Path, optimizer: &OptimizerConfig) -> Result<()> 
     Ok(())
 }
 
+/// Keys that may change between a run and its continuation, whatever is trained.
+const MAY_CHANGE: [&str; 6] = [
+    "training.log_every",
+    "training.checkpoint_every",
+    "training.keep_checkpoints",
+    "training.detect_anomaly",
+    "validation.every_updates",
+    "validation.patience",
+];
+
 /// Refuse to go on with a run under a configuration that would have made another run.
-/// `may_change` has the keys that make no difference to it.
+/// `may_change` has the further keys that make no difference to it.
 pub fn check_unchanged<C: serde::Serialize>(saved: &C, now: &C, path: &Path, may_change: &[&str]) -> Result<()> {
     let table = |config: &C| -> Result<toml::Table> {
         toml::Table::try_from(config)
@@ -153,7 +163,7 @@ pub fn check_unchanged<C: serde::Serialize>(saved: &C, now: &C, path: &Path, may
         for (key, old) in keys.as_table().into_iter().flatten() {
             let name = format!("{section}.{key}");
             let new = now.get(section).and_then(|keys| keys.get(key));
-            if new != Some(old) && !may_change.contains(&name.as_str()) {
+            if new != Some(old) && !MAY_CHANGE.iter().chain(may_change).any(|key| *key == name) {
                 return Err(Error::usage(
                     format!(
                         "{}: expected {name} = {old} as the run began, found {}",

@@ -55,19 +55,8 @@ pub struct TrainArgs {
     target_lang: Option<String>,
 }
 
-/// Keys that may change between a run and its continuation.
-const MAY_CHANGE: [&str; 10] = [
-    "training.max_updates",
-    "training.max_epochs",
-    "training.log_every",
-    "training.checkpoint_every",
-    "training.keep_checkpoints",
-    "training.detect_anomaly",
-    "validation.every_updates",
-    "validation.patience",
-    "validation.bleu",
-    "validation.beam",
-];
+/// Further keys that may change between a run and its continuation.
+const MAY_CHANGE: [&str; 4] = ["training.max_updates", "training.max_epochs", "validation.bleu", "validation.beam"];
 
 impl TrainArgs {
     /// Train.
