@@ -58,19 +58,13 @@ fn run_with(
     let optimizer = optimizer.build(&theta, task.layout());
     let config = LoopConfig {
         max_updates: 15,
-        max_epochs: 0,
-        update_frequency: 1,
-        seed: 1,
         compute: Kind::Float,
         log_every: 1,
         checkpoint_every: 1,
-        validate_every: 0,
-        patience: 0,
         higher_is_better: false,
-        keep_checkpoints: 0,
         detect_anomaly,
-        clip_norm: 0.0,
         schedule: ScheduleConfig { learning_rate, ..Default::default() },
+        ..Default::default()
     };
     let validate = |theta: &Tensor| {
         let value = theta.square().sum(Kind::Float).double_value(&[]);

@@ -1,11 +1,12 @@
 //! What happens to machines while a run trains: kills at any moment, full disks, too little memory, other data.
 mod common;
 
-use std::process::Command;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::command::Lab;
-use common::tensors;
 use rand::{Rng, SeedableRng};
 
 const SETTINGS: &[&str] = &[
@@ -32,7 +33,6 @@ fn survives(kills: usize, updates: &str) {
     });
     eprintln!("{} of {kills} kills came before the end", killed.count());
     lab.nmt(&arguments("killed")).ok();
-    assert_eq!(lab.events("whole"), lab.events("killed"));
     let files = |run: &str| {
         let names = std::fs::read_dir(lab.path(run)).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
@@ -42,11 +42,7 @@ fn survives(kills: usize, updates: &str) {
     };
     assert_eq!(files("whole"), files("killed"));
     assert_eq!(files("whole").len(), 4, "{:?}", files("whole"));
-    for name in files("whole") {
-        let of = |run: &str| tensors(&lab.path(run).join(&name));
-        let (whole, killed) = (of("whole"), of("killed"));
-        assert!(whole.len() == killed.len() && whole.iter().all(|(key, tensor)| tensor.equal(&killed[key])), "{name}");
-    }
+    lab.assert_same_runs("whole", "killed", &files("whole").iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]
@@ -85,9 +81,7 @@ fn a_full_disk_leaves_the_last_checkpoint_whole() {
     let left: Vec<_> = std::fs::read_dir(lab.path("full")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".tmp")), "{left:?}");
     lab.nmt(&arguments("full", "6")).ok();
-    let last = |run: &str| tensors(&lab.path(run).join("last.safetensors"));
-    let (whole, full) = (last("whole"), last("full"));
-    assert!(whole.iter().all(|(key, tensor)| tensor.equal(&full[key])));
+    common::assert_same_tensors(&lab.path("whole/last.safetensors"), &lab.path("full/last.safetensors"));
 }
 
 #[test]
@@ -119,4 +113,62 @@ fn a_run_does_not_go_on_with_other_data() {
     let more = ["--threads=1", "train", "--data", "data", "--output", "run", "--resume", "--max-updates=4"];
     lab.nmt(&more).fails(2, &["expected the data that the run began with", "--init run/last.safetensors"]);
     lab.train("next", &["--max-updates=1", "--init=run/last.safetensors"]).ok();
+}
+
+/// A run, and what happens to a file of its data folder after its first update.
+fn while_it_trains(lab: &Lab, run: &str, happens: impl FnOnce(&Path)) -> (i32, String) {
+    let further = ["--max-updates=400", "--set=training.checkpoint_every=1", "--set=training.log_every=1"];
+    let mut command = lab.command(&lab.train_arguments(run, &further));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = lab.path(run).join("log.jsonl");
+    while std::fs::metadata(&log).map_or(0, |file| file.len()) == 0 && child.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    happens(&lab.path("data/train.de-en.de.bin"));
+    let output = child.wait_with_output().unwrap();
+    (output.status.code().unwrap_or(-1), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn other_data_under_a_run_are_noticed() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let other = |file: &Path| {
+        let mut bytes = std::fs::read(file).unwrap();
+        bytes.reverse();
+        bytes
+    };
+    let (code, message) = while_it_trains(&lab, "replaced", |file| {
+        std::fs::write(lab.path("other"), other(file)).unwrap();
+        std::fs::copy(file, lab.path("kept")).unwrap();
+        std::fs::rename(lab.path("other"), file).unwrap();
+    });
+    assert_eq!(code, 0, "{message}");
+    assert_eq!(message.matches("was replaced or removed").count(), 1, "{message}");
+    let events = lab.events("replaced");
+    let of_data: Vec<_> = events.iter().filter(|event| event["event"] == "data").collect();
+    assert_eq!(of_data.len(), 1);
+    // What it trained on is what it had opened.
+    std::fs::rename(lab.path("kept"), lab.path("data/train.de-en.de.bin")).unwrap();
+    let undisturbed = ["--max-updates=400", "--set=training.checkpoint_every=1", "--set=training.log_every=1"];
+    lab.train("whole", &undisturbed).ok();
+    common::assert_same_tensors(&lab.path("whole/best.safetensors"), &lab.path("replaced/best.safetensors"));
+
+    let (code, message) = while_it_trains(&lab, "changed", |file| {
+        let mut bytes = std::fs::read(file).unwrap();
+        // Other words of the dictionary: nothing but the file's time tells.
+        for id in bytes.chunks_exact_mut(2).filter(|id| id[0] > 4) {
+            id[0] = 4;
+        }
+        let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+        file.write_all(&bytes).unwrap();
+    });
+    assert!(code == 1 && message.contains("was written to while it is read"), "{code}: {message}");
+
+    std::fs::remove_dir_all(lab.path("data")).unwrap();
+    lab.preprocess();
+    let (code, message) = while_it_trains(&lab, "cut", |file| {
+        std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(0).unwrap();
+    });
+    assert!(code == 1 && (message.contains("was cut off") || message.contains("was written to")), "{code}: {message}");
 }

@@ -142,7 +142,7 @@ fn batches_are_the_same() {
     let example = &expected["collated_example"];
     let members =
         &runs[example["run"].as_u64().unwrap() as usize]["batches"][example["batch"].as_u64().unwrap() as usize];
-    let batch = data.batch(&indices(members));
+    let batch = data.batch(&indices(members)).unwrap();
     let flat = |key: &str| -> Vec<i64> { example[key].as_array().unwrap().iter().flat_map(integers).collect() };
     assert_eq!(batch.ids, indices(&example["id"]));
     assert_eq!(batch.source, flat("src_tokens"));

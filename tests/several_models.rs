@@ -64,8 +64,8 @@ fn models_translate_together_by_their_mean_probability() {
     let together = ModelFolder::open_all(&paths, Device::Cpu).unwrap();
     let alone = paths.map(|path| ModelFolder::open(&path, Device::Cpu).unwrap());
     let search = BatchSearch { search: together.config.search.clone(), max_tokens: 100, compute: Kind::Float };
-    let source = together.encode("a d e c");
-    let found = together.translate(std::slice::from_ref(&source), &search, |_| {}).unwrap();
+    let source = together.text.encode("a d e c");
+    let found = together.translator(&search).unwrap().translate(std::slice::from_ref(&source), |_| {}).unwrap();
     let best = &found[0][0];
     let batch = batch_of_pairs(&[(source, best.tokens.clone())]);
     let [a, b] = &alone.map(|model| tch::no_grad(|| log_probabilities(&model.model, &model.theta, &batch)));

@@ -110,6 +110,6 @@ impl GradInitArgs {
         let theta0 = self.learn.theta0(model.layout(), &identity, device, fresh)?;
         let mut halves = OverlappingHalves::new(&data, &config.gradinit, seed)?;
         let described = describe(&config)?;
-        self.learn.learn(&model, &theta0, (&config.gradinit, &described), || halves.draw(), identity, stopped)
+        self.learn.learn(&model, &theta0, (&config.gradinit, &described), &mut halves, identity, stopped)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nmt::error::Error;
-use nmt::init::gradinit::{Branch, GradInitConfig, gradinit_from};
+use nmt::init::gradinit::{Branch, GradInitConfig, Halves, gradinit_from};
 use nmt::init::rescale;
 use nmt::params::Layout;
 use nmt::progress::{self, Progress};
@@ -103,7 +103,7 @@ impl LearnOptions {
         Ok(given.unwrap_or_else(fresh)?.to_device(device))
     }
 
-    /// Run GradInit from `theta0` on what `draw` gives, and write the rescaled parameters to `--output`, the scales and the
+    /// Run GradInit from `theta0` on what `halves` gives, and write the rescaled parameters to `--output`, the scales and the
     /// trajectory beside it; `identity` goes into the file. `config` is the whole configuration: a run goes on only under the
     /// one that it began with.
     pub fn learn<T: Task>(
@@ -111,7 +111,7 @@ impl LearnOptions {
         task: &T,
         theta0: &Tensor,
         (settings, config): (&GradInitConfig, &str),
-        mut draw: impl FnMut() -> Result<(T::Batch, T::Batch)>,
+        halves: &mut impl Halves<Batch = T::Batch>,
         identity: BTreeMap<String, String>,
         stopped: impl Fn() -> Option<i32>,
     ) -> Result<()> {
@@ -140,7 +140,7 @@ impl LearnOptions {
         let (state, mut saved) = (partial.state.clone(), Instant::now());
         // Batches are a function of the seed and of how many were drawn.
         for _ in 0..state.iteration {
-            draw()?;
+            halves.skip()?;
             Error::if_interrupted(stopped())?;
         }
         let scales = gradinit_from(
@@ -148,7 +148,7 @@ impl LearnOptions {
             theta0,
             settings,
             state,
-            |_| draw(),
+            |_| halves.draw(),
             |iteration, state| {
                 let Partial { trajectory, summary, .. } = &mut partial;
                 if trajectory.is_empty() {

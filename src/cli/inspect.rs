@@ -95,7 +95,7 @@ impl InspectArgs {
             minibatches.len(),
             measured.training.max_tokens
         ));
-        let batches = || minibatches.iter().map(|indices| Ok(data.collate(indices)));
+        let batches = || minibatches.iter().map(|indices| data.collate(indices));
         self.drawing.draw(&model, &thetas, &names, batches, stopped)
     }
 }

@@ -98,6 +98,7 @@ impl CommandLine {
     /// Run a command that works on text alone; none where it computes with libtorch.
     pub fn run_on_text(&self) -> Option<nmt::Result<()>> {
         nmt::progress::set_quiet(self.quiet);
+        signals::explain_cut_files();
         let threads = self.threads.map(usize::from);
         Some(match &self.command {
             Command::Preprocess(arguments) => arguments.run(threads),

@@ -87,7 +87,7 @@ impl Split<'_> {
         let sentences: Vec<Vec<i64>> = (0..dataset.len()).map(|i| dataset.source.get(i)).collect();
         let mut bar = Progress::new("translate", Some(dataset.len() as u64));
         let started = std::time::Instant::now();
-        let found = model.translate(&sentences, &options, |done| bar.set(done as u64, String::new))?;
+        let found = model.translator(&options)?.translate(&sentences, |done| bar.set(done as u64, String::new))?;
         let rate = dataset.len() as f64 / started.elapsed().as_secs_f64();
         drop(bar);
         progress::note(format!(
@@ -100,7 +100,7 @@ impl Split<'_> {
             options.search.length_penalty,
             model.checkpoint.display()
         ));
-        let text = |ids: &[i64]| if self.detokenize { model.restore(ids) } else { model.words(ids) };
+        let text = |ids: &[i64]| if self.detokenize { model.text.restore(ids) } else { model.text.words(ids) };
         let lines = found.iter().map(|best| best.first().map_or(String::new(), |best| text(&best.tokens))).collect();
         Ok((lines, (0..dataset.len()).map(|i| text(&dataset.target.get(i))).collect()))
     }

@@ -30,7 +30,7 @@ pub struct ServeArgs {
     /// Requests that may wait; one more is answered with 429
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queue: u32,
-    /// Sentences of waiting requests that are translated together
+    /// Sentences of waiting requests that a thread translates together
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch_sentences: u32,
     /// Sentences of a request at most

@@ -1,4 +1,5 @@
-//! SIGINT and SIGTERM: the first asks the command to save and stop, a second one ends it at once.
+//! SIGINT and SIGTERM: the first asks the command to save and stop, a second one ends it at once. SIGBUS: a mapped file was cut
+//! off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,4 +37,35 @@ pub fn watch() -> nmt::Result<impl Fn() -> Option<i32>> {
         0 => None,
         signal => Some(signal as i32),
     })
+}
+
+/// Say it where a mapped file is shortened while it is read, which ends the process: the system tells by a signal, whose own
+/// message is two words.
+pub fn explain_cut_files() {
+    #[cfg(target_os = "linux")]
+    {
+        extern "C" fn explain(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+            const TEXT: &[u8] =
+                b"nmt: a file that is being read was cut off, such as one of the data folder; make it anew (a run \
+                goes on with --resume)\n";
+            // SAFETY: all three calls are allowed in a handler of signals; the system gives a valid `info`; the text is static.
+            unsafe {
+                if (*info).si_code != libc::BUS_ADRERR {
+                    // Not of a file: it comes again, and ends the process as usual.
+                    libc::signal(signal, libc::SIG_DFL);
+                    return;
+                }
+                libc::write(libc::STDERR_FILENO, TEXT.as_ptr().cast(), TEXT.len());
+                libc::_exit(1);
+            }
+        }
+        let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) = explain;
+        // SAFETY: zeros are an empty mask and no flags; the handler calls nothing that a handler may not call.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as libc::sighandler_t;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut());
+        }
+    }
 }

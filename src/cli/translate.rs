@@ -112,12 +112,13 @@ impl TranslateArgs {
         }
         let default = if interactive { 1 } else { LINES_AT_A_TIME };
         let at_a_time = self.buffer_size.map_or(default, |lines| lines as usize);
-        if !model.has_tokenizer() {
+        if !model.text.has_tokenizer() {
             progress::note(
                 "the model's data came without a tokenizer: words are what stands between blanks, so give the text as \
                  its training data were (tokenised and cut into subwords), and expect such text",
             );
         }
+        let translator = model.translator(&options)?;
         let mut bar = (!interactive).then(|| Progress::new("translate", None));
         let mut done = 0;
         let started = std::time::Instant::now();
@@ -129,8 +130,8 @@ impl TranslateArgs {
                 progress::note(format!("{done} sentences, {seconds:.2} s, {:.0} sentences/s", done as f64 / seconds));
                 return Ok(());
             }
-            let sentences: Vec<Vec<i64>> = lines.iter().map(|line| model.encode(line)).collect();
-            let longest = model.longest_sentence();
+            let sentences: Vec<Vec<i64>> = lines.iter().map(|line| model.text.encode(line)).collect();
+            let longest = translator.longest_sentence();
             if let Some(i) = sentences.iter().position(|sentence| sentence.len() > longest) {
                 return Err(Error::content(
                     format!("{}:{}", input.path().display(), done + i + 1),
@@ -139,7 +140,7 @@ impl TranslateArgs {
                     "split the line into sentences",
                 ));
             }
-            let found = model.translate(&sentences, &options, |sentences| {
+            let found = translator.translate(&sentences, |sentences| {
                 if let Some(bar) = &mut bar {
                     bar.set((done + sentences) as u64, || "sentences".into());
                 }
@@ -157,20 +158,20 @@ impl TranslateArgs {
         let best = hypotheses.iter().take(usize::from(self.n_best));
         match self.format {
             Format::Text => best.for_each(|hypothesis| {
-                output.push_str(&model.restore(&hypothesis.tokens));
+                output.push_str(&model.text.restore(&hypothesis.tokens));
                 output.push('\n');
             }),
             Format::Tsv => best.enumerate().for_each(|(rank, hypothesis)| {
-                let text = model.restore(&hypothesis.tokens).replace('\t', " ");
+                let text = model.text.restore(&hypothesis.tokens).replace('\t', " ");
                 output.push_str(&format!("{line}\t{}\t{:.6}\t{text}\n", rank + 1, hypothesis.score));
             }),
             Format::Jsonl => {
                 let hypotheses: Vec<serde_json::Value> = best
                     .map(|hypothesis| {
                         json!({
-                            "text": model.restore(&hypothesis.tokens),
+                            "text": model.text.restore(&hypothesis.tokens),
                             "score": hypothesis.score,
-                            "tokens": hypothesis.tokens.iter().map(|&id| model.target_dictionary.symbol(id)).collect::<Vec<_>>(),
+                            "tokens": hypothesis.tokens.iter().map(|&id| model.text.target_dictionary.symbol(id)).collect::<Vec<_>>(),
                             "token_scores": hypothesis.positional_scores,
                         })
                     })

@@ -139,3 +139,10 @@ impl Config {
         Err(Error::usage(message, next))
     }
 }
+
+/// What a configuration without a single key gives.
+impl Default for LoopConfig {
+    fn default() -> LoopConfig {
+        Config::default().training_loop()
+    }
+}

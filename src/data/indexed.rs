@@ -4,13 +4,12 @@
 //! n × i64 byte offsets into `.bin`. `.bin`: the ids of all sentences, one after another.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::path::{Path, PathBuf};
-
-use memmap2::Mmap;
+use std::sync::OnceLock;
 
 use super::dictionary::EOS;
 use super::dtype::Dtype;
+use super::mapped_file::{FileState, MappedFile};
 use crate::error::{Error, Result};
 
 pub(super) const MAGIC: &[u8; 9] = b"MMIDIDX\0\0";
@@ -21,19 +20,24 @@ const AGAIN: &str = "run `nmt preprocess` or fairseq-preprocess again";
 #[derive(Debug)]
 pub struct IndexedDataset {
     prefix: PathBuf,
-    /// `None`: the file is empty, which cannot be mapped.
-    ids: Option<Mmap>,
+    ids: MappedFile,
+    /// Of [`IndexedDataset::crc32`], once that was asked for.
+    checksum: OnceLock<u32>,
     dtype: Dtype,
     lengths: Vec<i32>,
     offsets: Vec<usize>,
 }
 
 impl IndexedDataset {
-    /// CRC-32 of the lengths and the ids.
+    /// CRC-32 of the lengths and the ids as they were when it was asked for first.
     pub fn crc32(&self) -> u32 {
+        *self.checksum.get_or_init(|| self.sum())
+    }
+
+    fn sum(&self) -> u32 {
         let mut crc = flate2::Crc::new();
         self.lengths.iter().for_each(|length| crc.update(&length.to_le_bytes()));
-        crc.update(self.ids.as_deref().unwrap_or_default());
+        crc.update(self.ids.bytes());
         crc.sum()
     }
 
@@ -44,11 +48,11 @@ impl IndexedDataset {
     /// does not fit the length of its file, and when sentences overlap.
     pub fn open(prefix: &Path) -> Result<IndexedDataset> {
         let (idx, bin) = (path(prefix, "idx"), path(prefix, "bin"));
-        let index = map(&idx)?;
-        let index = index.as_deref().unwrap_or_default();
+        let index = MappedFile::open(&idx)?;
+        let index = index.bytes();
         let (dtype, n) = header(&idx, index)?;
-        let ids = map(&bin)?;
-        let available = ids.as_deref().unwrap_or_default().len();
+        let ids = MappedFile::open(&bin)?;
+        let available = ids.bytes().len();
 
         let (lengths_at, offsets_at) = (HEADER, HEADER + 4 * n);
         let mut lengths = Vec::with_capacity(n);
@@ -82,7 +86,8 @@ impl IndexedDataset {
                 }
             }
         }
-        let dataset = IndexedDataset { prefix: prefix.to_path_buf(), ids, dtype, lengths, offsets };
+        let dataset =
+            IndexedDataset { prefix: prefix.to_path_buf(), ids, checksum: OnceLock::new(), dtype, lengths, offsets };
         // Sentences that share ids would make a small file endlessly long.
         if dataset.tokens() > (available / dtype.size()) as u64 {
             return Err(Error::content(
@@ -93,6 +98,31 @@ impl IndexedDataset {
             ));
         }
         Ok(dataset)
+    }
+
+    /// Whether the ids still are those that were opened. Where the name belongs to another file by now, or to none, they are:
+    /// then a sentence about it.
+    ///
+    /// # Errors
+    /// [`Error::Content`] where the file was written to, unless [`IndexedDataset::crc32`] was asked for before and is the same.
+    pub fn check_file(&self) -> Result<Option<String>> {
+        let place = self.ids.path().display();
+        match self.ids.state() {
+            FileState::Same => Ok(None),
+            FileState::Replaced => Ok(Some(format!("{place} was replaced or removed; what was opened is read on"))),
+            FileState::Touched if self.checksum.get() == Some(&self.sum()) => Ok(None),
+            FileState::Touched | FileState::Resized => Err(self.written_to()),
+        }
+    }
+
+    /// The error of a file that is no longer what was opened and checked.
+    pub(super) fn written_to(&self) -> Error {
+        Error::content(
+            self.ids.path().display().to_string(),
+            "the file as it was opened",
+            "that it was written to while it is read",
+            "put it back as it was and go on from the last checkpoint with --resume",
+        )
     }
 
     /// The path without `.bin` and `.idx`.
@@ -135,7 +165,7 @@ impl IndexedDataset {
     /// The ids of sentence `i`, one at a time.
     pub fn ids_of(&self, i: usize) -> impl DoubleEndedIterator<Item = i64> {
         let start = self.offsets.get(i).copied().unwrap_or(0);
-        let bytes = self.ids.as_deref().unwrap_or_default();
+        let bytes = self.ids.bytes();
         let bytes = bytes.get(start..start + self.length(i) * self.dtype.size()).unwrap_or_default();
         bytes.chunks_exact(self.dtype.size()).map(|bytes| self.dtype.read(bytes))
     }
@@ -189,22 +219,6 @@ pub(super) fn path(prefix: &Path, extension: &str) -> PathBuf {
     name.push(".");
     name.push(extension);
     PathBuf::from(name)
-}
-
-/// The whole file; `None` when it is empty.
-fn map(path: &Path) -> Result<Option<Mmap>> {
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let metadata = file.metadata().map_err(Error::io("read", path))?;
-    if metadata.is_dir() {
-        return Err(Error::content(path.display().to_string(), "a file", "a folder", "check the path"));
-    }
-    if metadata.len() == 0 {
-        return Ok(None);
-    }
-    // SAFETY: the map is read-only. As with every memory-mapped dataset, the file must not be shortened while it is
-    // in use; `IndexedWriter` replaces files by renaming, which leaves the mapped one whole.
-    let map = unsafe { Mmap::map(&file) };
-    map.map(Some).map_err(Error::io("map", path))
 }
 
 /// The type of the ids and the number of sentences, checked against the length of the file.

@@ -10,6 +10,7 @@ mod dtype;
 mod folder;
 mod indexed;
 mod indexed_writer;
+mod mapped_file;
 mod parallel;
 mod preprocess;
 

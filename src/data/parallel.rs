@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::collate::{Batch, collate};
-use super::dictionary::Dictionary;
+use super::dictionary::{Dictionary, EOS};
 use super::folder::DataFolder;
 use super::indexed::IndexedDataset;
 use crate::error::{Error, Result};
@@ -80,13 +80,23 @@ impl ParallelDataset {
     }
 
     /// The batch of the pairs `indices`; indices that do not exist are left out.
-    pub fn batch(&self, indices: &[usize]) -> Batch {
+    ///
+    /// # Errors
+    /// [`Error::Content`] where ids are no longer those that were checked: the file was written to since.
+    pub fn batch(&self, indices: &[usize]) -> Result<Batch> {
         let indices: Vec<usize> = indices.iter().copied().filter(|&i| i < self.len()).collect();
-        let pairs: Vec<(Vec<i64>, Vec<i64>)> =
-            indices.iter().map(|&i| (self.source.get(i), self.target.get(i))).collect();
+        let of = |side: &IndexedDataset, dictionary: &Dictionary, i| {
+            let ids = side.get(i);
+            let known = ids.iter().all(|id| (0..dictionary.len() as i64).contains(id));
+            if known && ids.last() == Some(&EOS) { Ok(ids) } else { Err(side.written_to()) }
+        };
+        let pair = |&i: &usize| {
+            Ok((of(&self.source, &self.source_dictionary, i)?, of(&self.target, &self.target_dictionary, i)?))
+        };
+        let pairs: Vec<(Vec<i64>, Vec<i64>)> = indices.iter().map(pair).collect::<Result<_>>()?;
         let pairs: Vec<(&[i64], &[i64])> =
             pairs.iter().map(|(source, target)| (source.as_slice(), target.as_slice())).collect();
-        collate(&pairs, &indices)
+        Ok(collate(&pairs, &indices))
     }
 }
 
@@ -111,7 +121,7 @@ mod tests {
         let dir = folder(3, 3, "a 2\nb 1\n");
         let data = ParallelDataset::open(dir.path(), "train", None, None).unwrap();
         assert_eq!((data.len(), data.source_lengths(), data.target_lengths()), (3, vec![3; 3], vec![3; 3]));
-        let batch = data.batch(&[2, 0, 99]);
+        let batch = data.batch(&[2, 0, 99]).unwrap();
         assert_eq!((batch.ids, batch.source), (vec![2, 0], vec![4, 5, 2, 4, 5, 2]));
     }
 

@@ -2,7 +2,7 @@
 
 mod beam;
 mod ensemble;
-mod translate;
+mod translator;
 
 pub use beam::{GREATEST_BEAM, Hypothesis, SearchConfig, beam_search};
-pub use translate::{BatchSearch, translate_all};
+pub use translator::{BatchSearch, Translator};

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-pub use super::halves::halves;
+pub use super::halves::{Halves, halves};
 use super::scales::{Moments, ScaleAdam, ScaleMemory, check_adam, rescale};
 use crate::error::{Error, Result};
 use crate::params::BlockKind;

@@ -2,6 +2,26 @@
 
 use std::ops::Range;
 
+use crate::error::Result;
+
+/// Where S and S̃ come from, iteration by iteration.
+pub trait Halves {
+    /// What the task takes.
+    type Batch;
+
+    /// S and S̃ of the next iteration.
+    ///
+    /// # Errors
+    /// What reading data brings.
+    fn draw(&mut self) -> Result<(Self::Batch, Self::Batch)>;
+
+    /// Go past the next iteration without making its batches.
+    ///
+    /// # Errors
+    /// What going through data brings.
+    fn skip(&mut self) -> Result<()>;
+}
+
 /// Which of `n` rows, 3 or more, S and S̃ take: s = ⌊n/(2 − r)⌋ each, the share r = `overlap` of them in common.
 pub fn halves(n: usize, overlap: f64) -> (Range<usize>, Range<usize>) {
     // The smallest part of a row that is not there is no reason to take one less: 3 rows of overlap 0.5 are 2 and 2.

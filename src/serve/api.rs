@@ -18,7 +18,7 @@ fn one() -> usize {
 }
 
 /// What a sentence becomes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Translation {
     /// Readable text.
     pub text: String,

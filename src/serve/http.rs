@@ -143,9 +143,7 @@ async fn route(request: Request<Incoming>, shared: &Shared, jobs: &SyncSender<Jo
     match (request.uri().path(), request.method()) {
         ("/translate", &Method::POST) => translate(request, shared, jobs).await,
         ("/translate", _) => Err(allow("POST")),
-        ("/health", &Method::GET) if *shared.stopping.borrow() => {
-            Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping"))
-        }
+        ("/health", &Method::GET) if *shared.stopping.borrow() => Err(stopping()),
         ("/health", &Method::GET) => Ok(json(StatusCode::OK, &serde_json::json!({"status": "ok"}))),
         ("/metrics", &Method::GET) => {
             let text = shared.metrics.text();
@@ -172,7 +170,7 @@ async fn translate(request: Request<Incoming>, shared: &Shared, jobs: &SyncSende
                 let message = format!("{} requests are waiting: try again later", config.queue);
                 Refused { header: Some((RETRY_AFTER, "1")), ..refuse(StatusCode::TOO_MANY_REQUESTS, message) }
             }
-            TrySendError::Disconnected(_) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping"),
+            TrySendError::Disconnected(_) => stopping(),
         });
     }
     let translated = within(config.timeout, StatusCode::SERVICE_UNAVAILABLE, answered).await?;
@@ -180,7 +178,7 @@ async fn translate(request: Request<Incoming>, shared: &Shared, jobs: &SyncSende
         Ok(Ok(response)) => Ok(json(StatusCode::OK, &response)),
         Ok(Err(Refusal::Impossible(message))) => Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, message)),
         Ok(Err(Refusal::Failed(message))) => Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, message)),
-        Err(_) => Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping")),
+        Err(_) => Err(stopping()),
     }
 }
 
@@ -220,6 +218,10 @@ async fn read(request: Request<Incoming>, shared: &Shared) -> Answer<TranslateRe
 
 fn refuse(status: StatusCode, error: impl Into<String>) -> Refused {
     Refused { status, error: error.into(), header: None }
+}
+
+fn stopping() -> Refused {
+    refuse(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping")
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {

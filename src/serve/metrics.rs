@@ -50,7 +50,7 @@ impl Metrics {
         metric("nmt_batches_total", "counter", "Times that sentences were translated together.", one(&self.batches));
         let seconds = self.microseconds.load(Relaxed) as f64 / 1e6;
         let seconds = vec![(String::new(), seconds.to_string())];
-        metric("nmt_translation_seconds_total", "counter", "Seconds of translating.", seconds);
+        metric("nmt_translation_seconds_total", "counter", "Seconds of translating, added up over threads.", seconds);
         text
     }
 }

@@ -1,8 +1,8 @@
 //! A model as an HTTP service: JSON in and out, requests that wait are translated together.
 //!
-//! The network's side is a thread of its own with one event loop ([`http`]); translating is done by the thread that calls
-//! [`serve`], whose libtorch threads are those of every other command. Between them is a bounded queue ([`queue`]): a request
-//! that finds it full is answered at once with 429.
+//! The network's side is a thread of its own with one event loop ([`http`]); sentences are translated by as many threads as
+//! every other command has. Between them is a bounded queue ([`queue`]): a request that finds it full is answered at once with
+//! 429.
 
 mod api;
 mod http;
@@ -26,7 +26,7 @@ pub struct ServeConfig {
     pub address: SocketAddr,
     /// Requests that may wait; one more is answered with 429.
     pub queue: usize,
-    /// Sentences that are translated together at most, unless one request has more.
+    /// Sentences that are translated together at most.
     pub batch_sentences: usize,
     /// Sentences of a request at most.
     pub max_sentences: usize,
@@ -54,7 +54,10 @@ pub fn serve(
     let (sender, receiver) = queue::bounded(config.queue);
     let server = http::Server::start(config, search.search.beam, sender, Arc::clone(&metrics))?;
     started(server.address())?;
-    queue::translate_until(&receiver, model, search, config, &metrics, || {
+    let translator = model.translator(search)?;
+    let (text, threads) = (&model.text, translator.threads());
+    let engine = queue::Engine { text, translator: &translator, threads, config, metrics: &metrics };
+    engine.translate_until(receiver, || {
         if signal().is_some() {
             server.stop();
         }

@@ -46,6 +46,15 @@ pub trait TrainingData {
         String::new()
     }
 
+    /// Whether the files that batches are read from still are what they were. Where others have their names by now, which
+    /// changes nothing before the run is taken up again: a sentence about it.
+    ///
+    /// # Errors
+    /// [`Error::Content`] where batches may no longer be what they were.
+    fn check_files(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// How much a batch of these indices takes, in any unit.
     fn size(&self, indices: &[usize]) -> usize {
         indices.len()
@@ -146,7 +155,8 @@ pub struct Outcome {
 /// One seed decides everything: dropout masks are a function of the seed, the update and the batch, so a resumed run
 /// continues with the same bits.
 ///
-/// An update whose loss or gradient is not finite is not made, counted and logged.
+/// An update whose loss or gradient is not finite is not made, counted and logged. Before a checkpoint is saved the files of
+/// the data are looked at: what has been trained on others is not saved.
 ///
 /// # Errors
 /// [`Error::NonFinite`] when three updates in a row were not made, after saving the checkpoint `anomaly`;
@@ -183,6 +193,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     }
     let mut progress = Progress::new("train", Some(last_update));
     let mut clock = Instant::now();
+    let mut replaced = false;
 
     let reason = loop {
         let state = &checkpoint.state;
@@ -268,6 +279,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             every => made && state.update.is_multiple_of(every),
         };
         if due || last {
+            check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced)?;
             let found = validate(&checkpoint.theta)?;
             checkpoint.state.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
@@ -286,6 +298,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         let stopped = signal();
         let every = config.checkpoint_every;
         if due || last || stopped.is_some() || (made && every > 0 && checkpoint.state.update.is_multiple_of(every)) {
+            check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced)?;
             checkpoint.state.log_bytes = log.bytes();
             checkpoint.save(&folder.join(LAST), task, identity)?;
         }
@@ -307,6 +320,23 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         seconds: state.seconds,
         reason,
     })
+}
+
+/// Refuse to go on where what was trained on may be something else than the data, before anything is saved; say once where
+/// other files have their names.
+fn check_files<D: TrainingData>(
+    data: &D,
+    update: u64,
+    log: &mut Log,
+    progress: &Progress,
+    said: &mut bool,
+) -> Result<()> {
+    if let Some(what) = data.check_files()?.filter(|_| !*said) {
+        log.write(&json!({"event": "data", "update": update, "what": what}))?;
+        progress.line(&format!("warning: {what}; the run can be resumed with the old data only"));
+        *said = true;
+    }
+    Ok(())
 }
 
 /// What the batches of one update add up to.

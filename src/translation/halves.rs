@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::training_data::TranslationData;
 use crate::error::{Error, Result};
-use crate::init::gradinit::{GradInitConfig, halves};
+use crate::init::gradinit::{GradInitConfig, Halves, halves};
 use crate::model::TranslationBatch;
 use crate::train::TrainingData;
 
@@ -45,8 +45,8 @@ impl<'a> OverlappingHalves<'a> {
         Ok(OverlappingHalves { data, overlap, longer_first, random, batches })
     }
 
-    /// S and S̃ of the next iteration.
-    pub fn draw(&mut self) -> Result<(TranslationBatch, TranslationBatch)> {
+    /// The sentences of the next iteration, in the order in which they are cut.
+    fn next(&mut self) -> Result<Vec<usize>> {
         let mut batch = Vec::new();
         while batch.len() < 3 {
             batch = self.batches.next().transpose()?.unwrap_or_default(); // It has no end.
@@ -56,7 +56,20 @@ impl<'a> OverlappingHalves<'a> {
         } else {
             batch.shuffle(&mut self.random);
         }
+        Ok(batch)
+    }
+}
+
+impl Halves for OverlappingHalves<'_> {
+    type Batch = TranslationBatch;
+
+    fn draw(&mut self) -> Result<(TranslationBatch, TranslationBatch)> {
+        let batch = self.next()?;
         let (s, s_tilde) = halves(batch.len(), self.overlap);
-        Ok((self.data.collate(&batch[s]), self.data.collate(&batch[s_tilde])))
+        Ok((self.data.collate(&batch[s])?, self.data.collate(&batch[s_tilde])?))
+    }
+
+    fn skip(&mut self) -> Result<()> {
+        self.next().map(|_| ())
     }
 }

@@ -43,5 +43,5 @@ fn next_batch(
     data: &TranslationData,
     batches: &mut impl Iterator<Item = Result<Vec<usize>>>,
 ) -> Result<TranslationBatch> {
-    Ok(data.collate(&batches.next().transpose()?.unwrap_or_default())) // It has no end.
+    data.collate(&batches.next().transpose()?.unwrap_or_default()) // It has no end.
 }

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use tch::{Device, Tensor};
 
+use super::model_text::ModelText;
 use crate::config::Config;
-use crate::data::{DataFolder, Dictionary, EOS, ParallelDataset, dictionary_path, is_name};
-use crate::decode::{BatchSearch, Hypothesis, translate_all};
+use crate::data::{DataFolder, Dictionary, ParallelDataset, dictionary_path, is_name};
+use crate::decode::{BatchSearch, Translator};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::Transformer;
 use crate::params::safetensors_metadata;
 use crate::task::Task;
-use crate::text::{Subword, TextPipeline, join_subwords};
 use crate::train::{BEST, LAST, load_weights};
 
 /// The resolved configuration in a run folder.
@@ -72,20 +72,12 @@ pub struct ModelFolder {
     pub source_lang: String,
     /// The language translated into.
     pub target_lang: String,
-    /// The source words.
-    pub source_dictionary: Dictionary,
-    /// The target words.
-    pub target_dictionary: Dictionary,
+    /// Raw text to source ids, target ids to text.
+    pub text: ModelText,
     /// The network.
     pub model: Transformer,
     /// Its parameters.
     pub theta: Tensor,
-    /// Raw source text to words; none where the data came without (fairseq's): words are what stands between blanks.
-    source_text: Option<TextPipeline>,
-    /// Target words to readable text.
-    target_text: Option<TextPipeline>,
-    /// Words to subwords.
-    subword: Option<Subword>,
     /// Networks of other run folders over the same dictionaries, with their parameters, that translate together with this one.
     companions: Vec<(Transformer, Tensor)>,
 }
@@ -110,7 +102,8 @@ impl ModelFolder {
                 let next = "models that translate together translate the same languages";
                 return Err(Error::content(other.checkpoint.display().to_string(), expected, found, next));
             }
-            model.check_dictionaries(&other.folder, &other.source_dictionary, &other.target_dictionary)?;
+            let ModelText { source_dictionary, target_dictionary, .. } = &other.text;
+            model.check_dictionaries(&other.folder, source_dictionary, target_dictionary)?;
             model.companions.push((other.model, other.theta));
         }
         Ok(model)
@@ -158,91 +151,31 @@ impl ModelFolder {
             })
         };
         let (source_lang, target_lang) = (language("source_lang")?, language("target_lang")?);
-        let source_dictionary = Dictionary::load(&dictionary_path(&folder, &source_lang))?;
-        let target_dictionary = Dictionary::load(&dictionary_path(&folder, &target_lang))?;
-        let model = Transformer::new(
-            &config.model,
-            source_dictionary.len() as i64,
-            target_dictionary.len() as i64,
-            config.training.label_smoothing,
-        )?;
-        let identity = identity(&source_lang, &target_lang, &source_dictionary, &target_dictionary);
+        let text = ModelText::load(&folder, &source_lang, &target_lang)?;
+        let (source, target) = (&text.source_dictionary, &text.target_dictionary);
+        let symbols = [source, target].map(|dictionary| dictionary.len() as i64);
+        let model = Transformer::new(&config.model, symbols[0], symbols[1], config.training.label_smoothing)?;
+        let identity = identity(&source_lang, &target_lang, source, target);
         let theta = load_weights(&checkpoint, model.layout(), &identity)?.to_device(device);
-        Ok(ModelFolder {
-            source_text: TextPipeline::load(&folder, &source_lang)?,
-            target_text: TextPipeline::load(&folder, &target_lang)?,
-            subword: Subword::load(&folder)?,
-            folder,
-            checkpoint,
-            config,
-            source_lang,
-            target_lang,
-            source_dictionary,
-            target_dictionary,
-            model,
-            theta,
-            companions: Vec::new(),
-        })
+        let companions = Vec::new();
+        Ok(ModelFolder { folder, checkpoint, config, source_lang, target_lang, text, model, theta, companions })
     }
 
-    /// Whether raw text is tokenised and cut into subwords as the training data were.
-    pub fn has_tokenizer(&self) -> bool {
-        self.source_text.is_some() || self.subword.is_some()
-    }
-
-    /// Subwords of a sentence at most, `</s>` included.
-    pub fn longest_sentence(&self) -> usize {
-        let models = std::iter::once(&self.model).chain(self.companions.iter().map(|(model, _)| model));
-        let longest = models.map(|model| model.config().max_positions).min();
-        longest.and_then(|longest| usize::try_from(longest).ok()).unwrap_or_default()
-    }
-
-    /// Raw text to source ids, ending with `</s>`.
-    pub fn encode(&self, raw: &str) -> Vec<i64> {
-        let words = self.source_text.as_ref().map_or_else(|| raw.to_string(), |text| text.apply(raw));
-        let pieces = self.subword.as_ref().map_or_else(|| words.clone(), |subword| subword.segment(&words));
-        self.source_dictionary.encode(&pieces)
-    }
-
-    /// Target ids to words, subwords joined: text as it was tokenised.
-    pub fn words(&self, ids: &[i64]) -> String {
-        join_subwords(&self.target_dictionary.decode(ids))
-    }
-
-    /// Target ids to readable text: subwords joined, detokenised.
-    pub fn restore(&self, ids: &[i64]) -> String {
-        let pieces = self.target_dictionary.decode(ids);
-        self.target_text.as_ref().map_or_else(|| join_subwords(&pieces), |text| text.restore(&pieces))
-    }
-
-    /// Translate sentences (source ids, each ending with `</s>`). An empty sentence has the empty translation.
-    /// Results are in input order, best hypothesis first.
+    /// What translates source ids ([`ModelText::encode`]) as these options say.
     ///
     /// # Errors
-    /// [`Error::Content`] for a sentence that is longer than the model's positions.
-    pub fn translate(
-        &self,
-        sentences: &[Vec<i64>],
-        options: &BatchSearch,
-        progress: impl FnMut(usize),
-    ) -> Result<Vec<Vec<Hypothesis>>> {
+    /// None for a folder that was opened.
+    pub fn translator(&self, options: &BatchSearch) -> Result<Translator<'_>> {
         let companions = self.companions.iter().map(|(model, theta)| (model, theta));
         let members: Vec<(&Transformer, &Tensor)> =
             std::iter::once((&self.model, &self.theta)).chain(companions).collect();
-        let mut found = translate_all(&members, sentences, options, progress)?;
-        for (sentence, hypotheses) in sentences.iter().zip(&mut found) {
-            if sentence.as_slice() == [EOS] {
-                *hypotheses = vec![Hypothesis { tokens: vec![EOS], score: 0.0, positional_scores: vec![0.0] }];
-            }
-        }
-        Ok(found)
+        Translator::new(&members, options)
     }
 
     /// Refuse data that were binarised with other dictionaries.
     pub fn check_dictionaries(&self, dir: &Path, source: &Dictionary, target: &Dictionary) -> Result<()> {
-        for (ours, theirs, lang) in
-            [(&self.source_dictionary, source, &self.source_lang), (&self.target_dictionary, target, &self.target_lang)]
-        {
+        let ours = [&self.text.source_dictionary, &self.text.target_dictionary];
+        for (ours, theirs, lang) in [(ours[0], source, &self.source_lang), (ours[1], target, &self.target_lang)] {
             if ours.hash() != theirs.hash() {
                 return Err(Error::content(
                     dictionary_path(dir, lang).display().to_string(),

@@ -72,8 +72,11 @@ impl TranslationData {
     }
 
     /// The batch of these sentence pairs.
-    pub fn collate(&self, indices: &[usize]) -> TranslationBatch {
-        TranslationBatch::new(&self.dataset.batch(indices), self.device)
+    ///
+    /// # Errors
+    /// As [`ParallelDataset::batch`].
+    pub fn collate(&self, indices: &[usize]) -> Result<TranslationBatch> {
+        Ok(TranslationBatch::new(&self.dataset.batch(indices)?, self.device))
     }
 
     /// Tokens of the longest source and of the longest target.
@@ -101,7 +104,7 @@ impl TrainingData for TranslationData {
     }
 
     fn batch(&self, indices: &[usize], _: u64) -> Result<TranslationBatch> {
-        Ok(self.collate(indices))
+        self.collate(indices)
     }
 
     fn units(&self) -> Units {
@@ -110,6 +113,11 @@ impl TrainingData for TranslationData {
 
     fn fingerprint(&self) -> String {
         format!("{:08x}{:08x}", self.dataset.source.crc32(), self.dataset.target.crc32())
+    }
+
+    fn check_files(&self) -> Result<Option<String>> {
+        let [source, target] = [&self.dataset.source, &self.dataset.target].map(|side| side.check_file());
+        Ok(source?.or(target?))
     }
 
     /// The cells of both sides, padding included.

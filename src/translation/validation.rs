@@ -7,7 +7,7 @@ use tch::{Device, Tensor, no_grad};
 
 use crate::config::{Config, ValidationMetric};
 use crate::data::{Dictionary, Limits, ParallelDataset, batch_by_size, ordered_indices};
-use crate::decode::{BatchSearch, SearchConfig, translate_all};
+use crate::decode::{BatchSearch, SearchConfig, Translator};
 use crate::error::Result;
 use crate::model::{Transformer, TranslationBatch};
 use crate::score::{Options, Tokenizer, score};
@@ -57,15 +57,16 @@ impl Validator {
     /// Validate θ.
     pub fn validate(&self, model: &Transformer, theta: &Tensor) -> Result<Validation> {
         let (mut loss, mut nll, mut tokens) = (0.0, 0.0, 0);
-        no_grad(|| {
+        no_grad(|| -> Result<()> {
             for indices in &self.batches {
-                let batch = TranslationBatch::new(&self.dataset.batch(indices), self.device);
+                let batch = TranslationBatch::new(&self.dataset.batch(indices)?, self.device);
                 let found = model.loss(theta, &batch, Mode::evaluate(self.search.compute));
                 loss += found.sum.double_value(&[]);
                 nll += found.nll.double_value(&[]);
                 tokens += found.count;
             }
-        });
+            Ok(())
+        })?;
         let bits = |sum: f64| sum / tokens.max(1) as f64 / LN_2;
         let bleu = match self.bleu && !self.sources.is_empty() {
             true => Some(self.bleu(model, theta)?),
@@ -94,7 +95,7 @@ impl Validator {
     }
 
     fn bleu(&self, model: &Transformer, theta: &Tensor) -> Result<f64> {
-        let found = translate_all(&[(model, theta)], &self.sources, &self.search, |_| {})?;
+        let found = Translator::new(&[(model, theta)], &self.search)?.translate(&self.sources, |_| {})?;
         let hypotheses: Vec<String> = found
             .iter()
             .map(|best| best.first().map_or(String::new(), |best| words(&self.dataset.target_dictionary, &best.tokens)))

@@ -5,7 +5,7 @@ use tch::Tensor;
 use super::network::PictureBatch;
 use super::pictures::PictureData;
 use crate::error::{Error, Result};
-use crate::init::gradinit::halves;
+use crate::init::gradinit::{Halves, halves};
 use crate::random::split_mix;
 use crate::train::TrainingData;
 
@@ -37,16 +37,24 @@ impl<'a> PictureHalves<'a> {
         Ok(PictureHalves { data, overlap, batches: Box::new(data.batches_without_end()), seed, drawn: 0 })
     }
 
-    /// S and S̃ of the next iteration.
-    ///
-    /// # Errors
-    /// What reading pictures brings, and [`Error::Content`] for a batch of which fewer than three are not corrupt.
-    pub fn draw(&mut self) -> Result<(PictureBatch, PictureBatch)> {
+    /// The pictures of the next iteration.
+    fn next(&mut self) -> Vec<usize> {
         let mut indices = Vec::new();
         while indices.len() < 3 {
             indices = self.batches.next().unwrap_or_default(); // It has no end.
         }
         self.drawn += 1;
+        indices
+    }
+}
+
+impl Halves for PictureHalves<'_> {
+    type Batch = PictureBatch;
+
+    /// # Errors
+    /// What reading pictures brings, and [`Error::Content`] for a batch of which fewer than three are not corrupt.
+    fn draw(&mut self) -> Result<(PictureBatch, PictureBatch)> {
+        let indices = self.next();
         let batch = self.data.batch(&indices, split_mix(self.seed.wrapping_add(self.drawn << 32)))?;
         // Of the pictures that there are: corrupt ones may have been left out.
         let count = batch.classes.size()[0] as usize;
@@ -60,6 +68,11 @@ impl<'a> PictureHalves<'a> {
             PictureBatch { pictures: rows(&batch.pictures), classes: rows(&batch.classes), mixed }
         };
         Ok((part(s), part(s_tilde)))
+    }
+
+    fn skip(&mut self) -> Result<()> {
+        self.next();
+        Ok(())
     }
 }
 

@@ -170,6 +170,14 @@ impl Lab {
         child.wait().unwrap().code()
     }
 
+    /// Assert that two run folders have the same log but for the clock, and the same tensors in these files.
+    pub fn assert_same_runs(&self, expected: &str, found: &str, files: &[&str]) {
+        assert_eq!(self.events(expected), self.events(found));
+        for name in files {
+            super::assert_same_tensors(&self.path(expected).join(name), &self.path(found).join(name));
+        }
+    }
+
     /// The log of the run folder `run` without what depends on the clock.
     pub fn events(&self, run: &str) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(self.path(run).join("log.jsonl")).unwrap();

@@ -36,6 +36,16 @@ pub fn tensors(path: &Path) -> HashMap<String, Tensor> {
     .unwrap()
 }
 
+/// Assert that two files hold the same tensors, bit for bit.
+pub fn assert_same_tensors(expected: &Path, found: &Path) {
+    let (expected_tensors, found_tensors) = (tensors(expected), tensors(found));
+    assert_eq!(expected_tensors.len(), found_tensors.len(), "{} and {}", expected.display(), found.display());
+    for (name, tensor) in expected_tensors {
+        let same = found_tensors.get(&name).is_some_and(|other| tensor.equal(other));
+        assert!(same, "{name} in {} and {}", expected.display(), found.display());
+    }
+}
+
 pub fn json(path: &Path) -> serde_json::Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }

@@ -78,7 +78,7 @@ fn read_dataset(dir: &Path) -> nmt::Result<()> {
             assert!(ids.iter().all(|&id| (0..dictionary.len() as i64).contains(&id)));
         }
     }
-    let batch = data.batch(&(0..data.len().min(50)).collect::<Vec<_>>());
+    let batch = data.batch(&(0..data.len().min(50)).collect::<Vec<_>>())?;
     assert_eq!((batch.source.len(), batch.target.len()), (batch.n * batch.s, batch.n * batch.t));
     Ok(())
 }

@@ -39,6 +39,6 @@ impl VisionGradInitArgs {
         let theta0 = self.learn.theta0(network.layout(), &identity, device, fresh)?;
         let mut halves = PictureHalves::new(&data, overlap, config.training.seed)?;
         let described = describe(&config)?;
-        self.learn.learn(&network, &theta0, (&config.gradinit, &described), || halves.draw(), identity, stopped)
+        self.learn.learn(&network, &theta0, (&config.gradinit, &described), &mut halves, identity, stopped)
     }
 }
