@@ -20,4 +20,4 @@ if [ $# -lt 3 ]; then
   exit 2
 fi
 
-exec python3 "$root/data-prep/pairs.py" --pair "$1" "$2" --output "$3" "${@:4}"
+PROGRAM=pair.sh exec python3 "$root/data-prep/pairs.py" --pair "$1" "$2" --output "$3" "${@:4}"

@@ -18,14 +18,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SPLITS = ["train", "valid", "test"]
+# The script that a user has called.
+PROGRAM = os.environ.get("PROGRAM", "pairs.py")
 
 
 def fail(message):
-    sys.exit(f"{Path(sys.argv[0]).name}: {message}")
+    sys.exit(f"{PROGRAM}: {message}")
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="pairs.py", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog=PROGRAM, allow_abbrev=False)
     corpus = parser.add_mutually_exclusive_group(required=True)
     corpus.add_argument("--tsv", type=Path, metavar="FILE")
     corpus.add_argument("--pair", type=Path, nargs=2, metavar=("SOURCE", "TARGET"))

@@ -38,5 +38,5 @@ if [ -z "$archive" ]; then
   fi
 fi
 
-python3 "$root/data-prep/pairs.py" --tsv "$archive" --member deu.txt --columns 2,1 --sha256 "$sum" \
+PROGRAM=tatoeba.sh python3 "$root/data-prep/pairs.py" --tsv "$archive" --member deu.txt --columns 2,1 --sha256 "$sum" \
   --source-lang de --target-lang en --output "$output" "${further[@]}"

@@ -20,4 +20,4 @@ if [ $# -lt 2 ]; then
   exit 2
 fi
 
-exec python3 "$root/data-prep/pairs.py" --tsv "$1" --output "$2" "${@:3}"
+PROGRAM=tsv.sh exec python3 "$root/data-prep/pairs.py" --tsv "$1" --output "$2" "${@:3}"

@@ -132,7 +132,7 @@ fn sums_are_checked_before_anything_is_written() {
     pair(&wrong).fails(1, &["train.en", &wrong]);
     pair(&sum(&lab.path("train.en"))).ok();
     let one = ["train.de", "train.en", "x", "--sha256", &wrong];
-    lab.data_prep("pair.sh", &[&one, &LANGUAGES[..]].concat(), &[]).fails(2, &["2 times"]);
+    lab.data_prep("pair.sh", &[&one, &LANGUAGES[..]].concat(), &[]).fails(2, &["pair.sh: error: ", "2 times"]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) fn parse<C: Sections>(text: &str, place: &str, settings: &[String], h
     let broken = |error: &toml::de::Error| {
         let line = error.span().map_or(1, |span| line_of(span.start));
         Error::usage(
-            format!("{place}:{line}: {}", error.message()),
+            format!("{place}:{line}: {}", in_words(error.message())),
             format!("`{help}` prints every key with its meaning"),
         )
     };
@@ -65,7 +65,23 @@ pub(crate) fn parse<C: Sections>(text: &str, place: &str, settings: &[String], h
     for setting in settings {
         set::<C>(&mut table, &known, setting)?;
     }
-    table.try_into().map_err(|error: toml::de::Error| Error::usage(error.message().to_string(), ""))
+    table.try_into().map_err(|error: toml::de::Error| Error::usage(in_words(error.message()), ""))
+}
+
+/// The message of a value of the wrong type, without names of types.
+fn in_words(message: &str) -> String {
+    let wrong = ["invalid type: ", "invalid value: "].iter().find_map(|start| message.strip_prefix(start));
+    let Some((found, expected)) = wrong.and_then(|rest| rest.rsplit_once(", expected ")) else {
+        return message.to_string();
+    };
+    let expected = match expected {
+        "i64" => "a whole number",
+        "u64" | "usize" => "a whole number of 0 or more",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        other => other,
+    };
+    format!("expected {expected}, found {found}")
 }
 
 /// The setting that decides what the other keys of its section are where they are not given.
@@ -103,7 +119,7 @@ fn set<C: Sections>(table: &mut Table, known: &Table, setting: &str) -> Result<(
     // Check this one value alone, so that the message names the setting.
     let mut alone = Table::new();
     alone.insert(section.to_string(), Value::Table(Table::from_iter([(name.to_string(), value.clone())])));
-    alone.try_into::<C>().map_err(|error: toml::de::Error| usage(error.message().to_string()))?;
+    alone.try_into::<C>().map_err(|error: toml::de::Error| usage(in_words(error.message())))?;
     if let Some(Value::Table(target)) = table.get_mut(section) {
         target.insert(name.to_string(), value);
     }
@@ -136,7 +152,10 @@ mod tests {
     fn wrong_input_is_named() {
         for (text, settings, expected) in [
             ("[modle]\nembed_dim = 1\n", vec![], "f.toml:1: unknown section `modle`; the nearest is `model`"),
-            ("\n[model]\nembed_dim = \"x\"\n", vec![], "f.toml:3: "),
+            ("\n[model]\nembed_dim = \"x\"\n", vec![], "f.toml:3: expected a whole number, found string \"x\""),
+            ("", vec!["training.max_tokens=-4"], "expected a whole number of 0 or more, found integer `-4`"),
+            ("", vec!["optimizer.clip_norm=yes"], "expected a number, found string \"yes\""),
+            ("", vec!["model.w_skip=1"], "expected true or false, found integer `1`"),
             ("model = 3\n", vec![], "f.toml:1: expected a section [model]"),
             ("[model\n", vec![], "f.toml:1: "),
             ("", vec!["model.embed_din=4"], "unknown key `model.embed_din`; the nearest is `model.embed_dim`"),

@@ -34,7 +34,7 @@ pub(super) fn read_line(
     Ok(read > 0)
 }
 
-/// The text of a language: `PREFIX.LANG`, or `PREFIX.LANG.gz` where that is not there.
+/// The text of a language: `PREFIX.LANG`, or `PREFIX.LANG.gz` where that is not there. Of both the first is taken, with a note.
 ///
 /// # Errors
 /// [`Error::Content`] that names both.
@@ -46,6 +46,9 @@ pub fn find_text(prefix: &Path, language: &str) -> Result<PathBuf> {
     };
     let (plain, compressed) = (with(format!(".{language}")), with(format!(".{language}.gz")));
     if plain.is_file() {
+        if compressed.is_file() {
+            crate::progress::note(format!("{} is taken, not {}", plain.display(), compressed.display()));
+        }
         Ok(plain)
     } else if compressed.is_file() {
         Ok(compressed)

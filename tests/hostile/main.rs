@@ -10,6 +10,7 @@ mod end_to_end;
 mod formats;
 mod memory;
 mod mutate;
+mod pictures;
 mod regressions;
 mod text;
 
