@@ -21,7 +21,7 @@ run=$output/run
 mkdir -p "$output"
 [ -e "$output/data/preprocess.json" ] || "$root/data-prep/multi30k.sh" "$raw" "$output/data"
 [ -e "$output/init.safetensors" ] ||
-  "$nmt" gradinit --data "$output/data" --config "$config" --optimizer adam --output "$output/init.safetensors"
+  "$nmt" gradinit --data "$output/data" --config "$config" --optimizer adam --resume --output "$output/init.safetensors"
 "$nmt" train --data "$output/data" --config "$config" --init "$output/init.safetensors" --no-warmup \
   ${3:+--stop-after "$3"} --output "$run" --resume
 "$nmt" score --model "$run" --data "$output/data" --beam 5 --output "$run/test.translated" | tee "$run/scores.txt"

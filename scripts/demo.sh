@@ -27,7 +27,7 @@ fi
 
 if [ ! -e $out/init.safetensors ]; then
   step "3. gradinit: learn the initialisation for Adam"
-  show $nmt gradinit --data $out/data --config configs/demo.toml --optimizer adam --output $out/init.safetensors
+  show $nmt gradinit --data $out/data --config configs/demo.toml --optimizer adam --resume --output $out/init.safetensors
 fi
 
 step "4. train, without warmup"

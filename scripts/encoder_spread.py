@@ -12,7 +12,10 @@ import math
 import struct
 import sys
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    sys.exit("encoder_spread.py: numpy is missing: pip install numpy")
 
 EPSILON = 1e-5
 SENTENCES, LENGTH = 8, 12

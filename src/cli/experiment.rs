@@ -30,11 +30,11 @@ pub struct ExperimentArgs {
     /// map as .svg [default: report.md in --output]
     #[arg(long, value_name = "FILE.md")]
     report: Option<PathBuf>,
-    /// Only these methods of the plan
+    /// Only this method of the plan; repeated: these
     #[arg(long, value_name = "METHOD")]
     only: Vec<String>,
-    /// Only these seeds of the plan
-    #[arg(long, value_name = "SEED", num_args = 1..)]
+    /// Only these seeds of the plan, such as 1,2
+    #[arg(long, value_name = "SEED", value_delimiter = ',')]
     seeds: Vec<u64>,
     /// List the runs that are left, and run none
     #[arg(long)]
@@ -151,14 +151,14 @@ impl Runner<'_> {
         let Some(outcome) = Outcome::load(&folder)? else { return Ok(None) };
         let other = |what: &str| {
             let message = format!("{}: expected a run of this plan, found one with {what}", folder.display());
-            Error::usage(message, "delete the folder, and what GradInit learnt for it, or choose another --output")
+            Error::usage(message, "choose another --output, or delete the folder, and what GradInit learnt for it")
         };
         let config = run.config()?;
         let saved = folder.join("config.toml");
         if saved.exists() {
             let saved = RunConfig::load(run.task, &saved, &[])?;
-            if saved != config.clone().resolved_as(&saved) {
-                return Err(other("another configuration"));
+            if let Some(difference) = config.difference(&saved, run.init.is_some())? {
+                return Err(other(&difference));
             }
         }
         let stop_after = self.plan.stop_after.unwrap_or(u64::MAX);

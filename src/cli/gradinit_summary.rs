@@ -36,23 +36,18 @@ impl Summary {
         let (gamma, last, steps) = (self.gamma.unwrap_or(f64::INFINITY), self.last_norm, self.constraint_steps);
         let all = steps + self.objective_steps;
         let mut text = format!(
-            "GradInit: gradient norm {first:.1} at first, {last:.1} at last, γ {gamma:.1}: {steps} of {all} steps lowered it"
+            "GradInit: gradient norm {first:.1} at first, {last:.1} at last, γ {gamma:.1}: {steps} of {all} steps were on it"
         );
         if let Some((first, last)) = self.after_step {
             text.push_str(&format!(
-                "; the other steps: loss after one step of the optimiser from {first:.3} to {last:.3}"
+                "; the other steps: loss after one step of the optimiser {first:.3} at first, {last:.3} at last (one batch each)"
             ));
         }
         if steps == 0 && gamma.is_finite() {
-            text.push_str(&format!(
-                "\nγ never bound: the norm grows with the number of parameters. 0.7 of the first norm, --gamma {:.0}, is a \
-                 start",
-                0.7 * first
-            ));
+            text.push_str("\nγ never bound: --gamma inf is the same; the norm grows with the number of parameters");
         } else if self.objective_steps == 0 {
             text.push_str(
-                "\nno step lowered the loss: γ was not reached. Raise --gamma (0.7 of the first norm is a start) or \
-                 --iterations",
+                "\nno step was on the loss: γ was not reached. Raise --gamma (inf: no bound) or --iterations",
             );
         }
         text

@@ -66,7 +66,10 @@ impl Shell<'_> {
         });
         let status = child.wait().map_err(Error::io("wait for", &program))?;
         if let Some(signal) = (self.signal)() {
-            return Err(Error::Interrupted { signal, saved: message });
+            // What the command saved; that its own --resume goes on is not what is to be typed here.
+            let saved = message.split("; ").find(|part| part.starts_with("saved "));
+            let saved = saved.map_or(String::new(), |saved| format!("{saved}; "));
+            return Err(Error::Interrupted { signal, saved: format!("{saved}the same command goes on") });
         }
         match status.code() {
             Some(0) => Ok(Ran::Done(output)),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
+use nmt::optim::ScheduleKind;
 use nmt::task::Task;
 use nmt::train::{Run, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, initialise, model_for};
@@ -136,6 +137,12 @@ impl TrainArgs {
             self.run.setting(),
         ])?;
         config.training.compute = config.training.compute.resolved();
+        if self.no_warmup && config.schedule.kind == ScheduleKind::InverseSqrt {
+            progress::note(
+                "warning: without warmup schedule.kind = \"inverse-sqrt\" falls from the first update on, to a tenth after \
+                 100: the recipes without warmup have \"linear\"",
+            );
+        }
         if resume {
             let saved = Config::load(Some(&saved_path), &[])?;
             check_unchanged(&saved, &config, &saved_path, &MAY_CHANGE)?;

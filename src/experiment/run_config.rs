@@ -2,10 +2,15 @@
 
 use std::path::Path;
 
+use toml::{Table, Value};
+
 use super::plan::Trained;
 use crate::config::{Compute, Config, TrainingConfig};
-use crate::error::Result;
-use crate::vision::{VisionConfig, VisionTrainingConfig};
+use crate::error::{Error, Result};
+use crate::init::InitMethod;
+use crate::init::gradinit::GradInitConfig;
+use crate::init::metainit::MetaInitConfig;
+use crate::vision::{VisionConfig, VisionInitMethod, VisionTrainingConfig};
 
 /// The configuration of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +34,7 @@ impl RunConfig {
     }
 
     /// With what training chose by itself as `saved` has it.
-    #[must_use]
-    pub fn resolved_as(mut self, saved: &RunConfig) -> RunConfig {
+    fn resolved_as(mut self, saved: &RunConfig) -> RunConfig {
         match (&mut self, saved) {
             (RunConfig::Translation(config), RunConfig::Translation(saved))
                 if config.training.compute == Compute::Auto =>
@@ -43,6 +47,57 @@ impl RunConfig {
             _ => {}
         }
         self
+    }
+
+    /// Without what has no part in the run: the section `gradinit` where GradInit does not (`gradinit` is false), and `metainit`
+    /// where another method initialises.
+    fn relevant(mut self, gradinit: bool) -> RunConfig {
+        match &mut self {
+            RunConfig::Translation(config) => {
+                if !gradinit {
+                    config.gradinit = GradInitConfig::default();
+                }
+                if config.init.method != InitMethod::Metainit {
+                    config.metainit = MetaInitConfig::default();
+                }
+            }
+            RunConfig::Vision(config) => {
+                if !gradinit {
+                    config.gradinit = GradInitConfig::default();
+                }
+                if config.init.method != VisionInitMethod::Metainit {
+                    config.metainit = MetaInitConfig::default();
+                }
+            }
+        }
+        self
+    }
+
+    /// The first key that makes the run of `saved` another one than that of `self`, with both values; none: it is the same.
+    ///
+    /// # Errors
+    /// None for configurations that were read.
+    pub fn difference(&self, saved: &RunConfig, gradinit: bool) -> Result<Option<String>> {
+        let table = |config: RunConfig| {
+            let table = match config.relevant(gradinit) {
+                RunConfig::Translation(config) => Table::try_from(&*config),
+                RunConfig::Vision(config) => Table::try_from(&*config),
+            };
+            table.map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
+        };
+        let (planned, found) = (table(self.clone().resolved_as(saved))?, table(saved.clone())?);
+        for (section, keys) in &planned {
+            for (key, planned) in keys.as_table().into_iter().flatten() {
+                match found.get(section).and_then(|keys| keys.get(key)) {
+                    Some(found) if found == planned => {}
+                    found => {
+                        let found = found.map_or("none".to_string(), Value::to_string);
+                        return Ok(Some(format!("{section}.{key} = {found} instead of {planned}")));
+                    }
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// What GradInit learns from, as text: equal where it would learn the same.

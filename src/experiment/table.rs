@@ -55,6 +55,9 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
     let _ = writeln!(text, "    {command}\n\n{facts}\n");
     let planned = plan.runs().len();
     let _ = writeln!(text, "{} of {planned} runs have ended; means ± standard errors over seeds.\n", outcomes.len());
+    if plan.task == Trained::Translation {
+        let _ = writeln!(text, "Losses are bits a target token; label smoothing is part of the training loss.\n");
+    }
     let axes: String = plan.axes.iter().map(|axis| format!(" {} |", short(&axis.key))).collect();
     let columns = match (plan.task, plan.score) {
         (Trained::Vision, _) => " Acc₀ | Acc_best | Acc₀, by seed |",
