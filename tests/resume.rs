@@ -34,7 +34,7 @@ fn gradinit_resumed_is_never_having_stopped() {
     let lab = Lab::new();
     lab.preprocess();
     let arguments = |output: &'static str, further: &[&'static str]| {
-        let settings = ["--iterations=300", "--set=gradinit.gamma=0.9", "--set=gradinit.gamma_unit=initial-norm"];
+        let settings = ["--iterations=1000", "--set=gradinit.gamma=0.9", "--set=gradinit.gamma_unit=initial-norm"];
         [&["gradinit", "--data=data", "--output", output], &settings[..], TINY, further].concat()
     };
     let whole = lab.nmt(&arguments("whole.safetensors", &[])).ok();
@@ -46,10 +46,11 @@ fn gradinit_resumed_is_never_having_stopped() {
     while !partial.exists() {
         let code = lab.stop_after(&resume, wait, "-INT");
         assert!(code == Some(130) || code.is_none(), "{code:?}");
-        wait *= 2;
+        // Less than what it takes, on any machine.
+        wait = wait * 5 / 4;
     }
     let before = iteration();
-    assert!((1..300).contains(&before), "{before}");
+    assert!((1..1000).contains(&before), "{before}");
     lab.nmt(&arguments("stopped.safetensors", &[])).fails(2, &["stopped.partial.json holds a run", "--resume"]);
     let other = arguments("stopped.safetensors", &["--resume", "--seed=2"]);
     lab.nmt(&other).fails(2, &["expected the settings that the run began with"]);
