@@ -18,7 +18,8 @@ const SETTINGS: &[&str] = &[
     "--resume",
 ];
 
-/// Kill a run `kills` times at random moments, go on each time, and compare it with one that nobody killed.
+/// Kill a run `kills` times at random moments, go on each time, and compare it with one that nobody killed; where it ends
+/// before it was killed often enough, another one begins.
 fn survives(kills: usize, updates: &str) {
     let lab = Lab::new();
     lab.preprocess();
@@ -26,13 +27,6 @@ fn survives(kills: usize, updates: &str) {
     let start = std::time::Instant::now();
     lab.nmt(&arguments("whole")).ok();
     let longest = start.elapsed().as_millis() as u64 / 2;
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(8);
-    let killed = (0..kills).filter(|_| {
-        let wait = Duration::from_millis(random.random_range(20..longest.max(21)));
-        lab.stop_after(&arguments("killed"), wait, "-KILL").is_none()
-    });
-    eprintln!("{} of {kills} kills came before the end", killed.count());
-    lab.nmt(&arguments("killed")).ok();
     let files = |run: &str| {
         let names = std::fs::read_dir(lab.path(run)).unwrap().map(|entry| entry.unwrap().file_name());
         let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
@@ -40,9 +34,27 @@ fn survives(kills: usize, updates: &str) {
         names.sort();
         names
     };
-    assert_eq!(files("whole"), files("killed"));
-    assert_eq!(files("whole").len(), 4, "{:?}", files("whole"));
-    lab.assert_same_runs("whole", "killed", &files("whole").iter().map(String::as_str).collect::<Vec<_>>());
+    let whole = files("whole");
+    assert_eq!(whole.len(), 4, "{whole:?}");
+    let compare = || {
+        lab.nmt(&arguments("killed")).ok();
+        assert_eq!(whole, files("killed"));
+        lab.assert_same_runs("whole", "killed", &whole.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(8);
+    let (mut killed, mut runs) = (0, 1);
+    while killed < kills {
+        let wait = Duration::from_millis(random.random_range(20..longest.max(21)));
+        if lab.stop_after(&arguments("killed"), wait, "-KILL").is_none() {
+            killed += 1;
+        } else {
+            compare();
+            std::fs::remove_dir_all(lab.path("killed")).unwrap();
+            runs += 1;
+        }
+    }
+    compare();
+    eprintln!("{killed} kills of {runs} runs");
 }
 
 #[test]
