@@ -127,10 +127,12 @@ fn a_run_does_not_go_on_with_other_data() {
     lab.train("next", &["--max-updates=1", "--init=run/last.safetensors"]).ok();
 }
 
+/// Long enough for something to happen to it, and it looks at its files after every update.
+const WATCHED: &[&str] = &["--max-updates=400", "--set=training.checkpoint_every=1", "--set=training.log_every=1"];
+
 /// A run, and what happens to a file of its data folder after its first update.
 fn while_it_trains(lab: &Lab, run: &str, happens: impl FnOnce(&Path)) -> (i32, String) {
-    let further = ["--max-updates=400", "--set=training.checkpoint_every=1", "--set=training.log_every=1"];
-    let mut command = lab.command(&lab.train_arguments(run, &further));
+    let mut command = lab.command(&lab.train_arguments(run, WATCHED));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let log = lab.path(run).join("log.jsonl");
     while std::fs::metadata(&log).map_or(0, |file| file.len()) == 0 && child.try_wait().unwrap().is_none() {
@@ -162,8 +164,7 @@ fn other_data_under_a_run_are_noticed() {
     assert_eq!(of_data.len(), 1);
     // What it trained on is what it had opened.
     std::fs::rename(lab.path("kept"), lab.path("data/train.de-en.de.bin")).unwrap();
-    let undisturbed = ["--max-updates=400", "--set=training.checkpoint_every=1", "--set=training.log_every=1"];
-    lab.train("whole", &undisturbed).ok();
+    lab.train("whole", WATCHED).ok();
     common::assert_same_tensors(&lab.path("whole/best.safetensors"), &lab.path("replaced/best.safetensors"));
 
     let (code, message) = while_it_trains(&lab, "changed", |file| {

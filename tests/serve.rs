@@ -131,20 +131,19 @@ fn answers_are_those_of_translate_and_nobody_gets_anothers() {
     let mut connection = service.connect();
     let (_, metrics) = connection.get("/metrics");
     assert!(metrics.contains("nmt_answers_total{status=\"200\"} 320\n"), "{metrics}");
-    let of =
-        |name: &str| -> f64 { metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap() };
-    let (batches, sentences) = (of("nmt_batches_total"), of("nmt_sentences_total"));
+    let of = |metrics: &str, name: &str| -> f64 {
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap()
+    };
+    let (batches, sentences) = (of(&metrics, "nmt_batches_total"), of(&metrics, "nmt_sentences_total"));
     assert!(batches < 0.75 * sentences, "little was translated together: {metrics}");
-    assert_eq!(of("nmt_requests_waiting"), 0.0);
+    assert_eq!(of(&metrics, "nmt_requests_waiting"), 0.0);
 
     // Both threads at a time, each by its own clock.
     let many: Vec<&str> = pairs.iter().cycle().take(1000).map(|(source, _)| source.as_str()).collect();
     let start = Instant::now();
     assert_eq!(connection.post(&json!({"sentences": many}).to_string()).0, 200);
     let waited = start.elapsed().as_secs_f64();
-    let seconds = |metrics: &str| -> f64 {
-        metrics.lines().find_map(|line| line.strip_prefix("nmt_translation_seconds_total ")?.parse().ok()).unwrap()
-    };
+    let seconds = |metrics: &str| of(metrics, "nmt_translation_seconds_total");
     let worked = seconds(&connection.get("/metrics").1) - seconds(&metrics);
     assert!(worked > 1.3 * waited, "{worked} s of two threads in {waited} s");
 

@@ -29,6 +29,17 @@ fn read(root: &Path, kind: PictureKind) -> nmt::Result<usize> {
     Ok(count)
 }
 
+/// Damage `file` below `root`, a folder of pictures, and read all of them; `check` is given how many there were, and the bytes.
+fn attack_file(root: &Path, file: &str, kind: PictureKind, check: impl Fn(usize, &[u8])) {
+    let path = root.join(file);
+    let original = fs::read(&path).unwrap();
+    attack(file.rsplit('/').next().unwrap(), &original, |bytes| {
+        fs::write(&path, bytes).unwrap();
+        check(read(root, kind)?, bytes);
+        Ok(())
+    });
+}
+
 fn cifar() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     write_cifar(folder.path(), 20, 4);
@@ -37,25 +48,13 @@ fn cifar() -> tempfile::TempDir {
 
 #[test]
 fn a_batch_of_cifar() {
-    let folder = cifar();
-    let path = folder.path().join("test_batch.bin");
-    let original = fs::read(&path).unwrap();
-    attack("test_batch.bin", &original, |bytes| {
-        fs::write(&path, bytes).unwrap();
-        assert_eq!(read(folder.path(), PictureKind::Recognised)?, bytes.len() / 3073);
-        Ok(())
-    });
+    let whole = |pictures, bytes: &[u8]| assert_eq!(pictures, bytes.len() / 3073);
+    attack_file(cifar().path(), "test_batch.bin", PictureKind::Recognised, whole);
 }
 
 #[test]
 fn the_classes_of_cifar() {
-    let folder = cifar();
-    let path = folder.path().join("batches.meta.txt");
-    let original = fs::read(&path).unwrap();
-    attack("batches.meta.txt", &original, |bytes| {
-        fs::write(&path, bytes).unwrap();
-        read(folder.path(), PictureKind::Recognised).map(|_| ())
-    });
+    attack_file(cifar().path(), "batches.meta.txt", PictureKind::Recognised, |pictures, _| assert_eq!(pictures, 4));
 }
 
 fn picture(side: u32, format: ImageFormat) -> Vec<u8> {
@@ -69,17 +68,12 @@ fn picture(side: u32, format: ImageFormat) -> Vec<u8> {
 fn attack_picture(name: &str, side: u32, kind: PictureKind) {
     let format = ImageFormat::from_path(name).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (damaged, whole) = (folder.path().join("test/a").join(name), folder.path().join("test/b").join(name));
-    let original = picture(side, format);
-    for path in [&damaged, &whole] {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, &original).unwrap();
+    for class in ["a", "b"] {
+        let class = folder.path().join("test").join(class);
+        fs::create_dir_all(&class).unwrap();
+        fs::write(class.join(name), picture(side, format)).unwrap();
     }
-    attack(name, &original, |bytes| {
-        fs::write(&damaged, bytes).unwrap();
-        assert_eq!(read(folder.path(), kind)?, 2);
-        Ok(())
-    });
+    attack_file(folder.path(), &format!("test/a/{name}"), kind, |pictures, _| assert_eq!(pictures, 2));
 }
 
 #[test]
@@ -108,10 +102,6 @@ fn an_archive_of_pictures() {
         header.set_mode(0o644);
         archive.append_data(&mut header, format!("test/{class}/1.png"), content.as_slice()).unwrap();
     }
-    let original = archive.into_inner().unwrap();
-    let path = folder.path().join("test.tar");
-    attack("test.tar", &original, |bytes| {
-        fs::write(&path, bytes).unwrap();
-        read(folder.path(), PictureKind::Recognised).map(|_| ())
-    });
+    fs::write(folder.path().join("test.tar"), archive.into_inner().unwrap()).unwrap();
+    attack_file(folder.path(), "test.tar", PictureKind::Recognised, |_, _| {});
 }
