@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use nmt::config::differences;
 use nmt::error::Error;
 use nmt::optim::OptimizerConfig;
 use nmt::params::safetensors_metadata;
@@ -154,25 +155,16 @@ const MAY_CHANGE: [&str; 6] = [
 /// Refuse to go on with a run under a configuration that would have made another run.
 /// `may_change` has the further keys that make no difference to it.
 pub fn check_unchanged<C: serde::Serialize>(saved: &C, now: &C, path: &Path, may_change: &[&str]) -> Result<()> {
-    let table = |config: &C| -> Result<toml::Table> {
-        toml::Table::try_from(config)
-            .map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
-    };
-    let (saved, now) = (table(saved)?, table(now)?);
-    for (section, keys) in &saved {
-        for (key, old) in keys.as_table().into_iter().flatten() {
-            let name = format!("{section}.{key}");
-            let new = now.get(section).and_then(|keys| keys.get(key));
-            if new != Some(old) && !MAY_CHANGE.iter().chain(may_change).any(|key| *key == name) {
-                return Err(Error::usage(
-                    format!(
-                        "{}: expected {name} = {old} as the run began, found {}",
-                        path.display(),
-                        new.map_or("none".into(), toml::Value::to_string)
-                    ),
-                    "resume with the same configuration (leave --config and --set out), or start a new run",
-                ));
-            }
+    for (name, old, new) in differences(saved, now)? {
+        if !MAY_CHANGE.iter().chain(may_change).any(|key| *key == name) {
+            return Err(Error::usage(
+                format!(
+                    "{}: expected {name} = {old} as the run began, found {}",
+                    path.display(),
+                    new.map_or("none".into(), |new| new.to_string())
+                ),
+                "resume with the same configuration (leave --config and --set out), or start a new run",
+            ));
         }
     }
     Ok(())

@@ -13,6 +13,7 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::decode::SearchConfig;
 use crate::error::{Error, Result};
@@ -145,4 +146,25 @@ impl Default for LoopConfig {
     fn default() -> LoopConfig {
         Config::default().training_loop()
     }
+}
+
+/// The keys, `section.key`, that have other values in `other` than in `one`, with both; none where `other` lacks the key.
+///
+/// # Errors
+/// None for configurations that were read.
+pub fn differences<C: Serialize>(one: &C, other: &C) -> Result<Vec<(String, Value, Option<Value>)>> {
+    let table = |config| {
+        Table::try_from(config).map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
+    };
+    let (one, other) = (table(one)?, table(other)?);
+    let mut differences = Vec::new();
+    for (section, keys) in one {
+        for (key, value) in keys.as_table().into_iter().flatten() {
+            let there = other.get(&section).and_then(|keys| keys.get(key));
+            if there != Some(value) {
+                differences.push((format!("{section}.{key}"), value.clone(), there.cloned()));
+            }
+        }
+    }
+    Ok(differences)
 }

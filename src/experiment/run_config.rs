@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
-use toml::{Table, Value};
+use serde::Serialize;
+use toml::Value;
 
 use super::plan::Trained;
-use crate::config::{Compute, Config, TrainingConfig};
-use crate::error::{Error, Result};
+use crate::config::{Compute, Config, TrainingConfig, differences};
+use crate::error::Result;
 use crate::init::InitMethod;
 use crate::init::gradinit::GradInitConfig;
 use crate::init::metainit::MetaInitConfig;
 use crate::vision::{VisionConfig, VisionInitMethod, VisionTrainingConfig};
 
 /// The configuration of a run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum RunConfig {
     /// Of translation.
     Translation(Box<Config>),
@@ -78,26 +80,12 @@ impl RunConfig {
     /// # Errors
     /// None for configurations that were read.
     pub fn difference(&self, saved: &RunConfig, gradinit: bool) -> Result<Option<String>> {
-        let table = |config: RunConfig| {
-            let table = match config.relevant(gradinit) {
-                RunConfig::Translation(config) => Table::try_from(&*config),
-                RunConfig::Vision(config) => Table::try_from(&*config),
-            };
-            table.map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
-        };
-        let (planned, found) = (table(self.clone().resolved_as(saved))?, table(saved.clone())?);
-        for (section, keys) in &planned {
-            for (key, planned) in keys.as_table().into_iter().flatten() {
-                match found.get(section).and_then(|keys| keys.get(key)) {
-                    Some(found) if found == planned => {}
-                    found => {
-                        let found = found.map_or("none".to_string(), Value::to_string);
-                        return Ok(Some(format!("{section}.{key} = {found} instead of {planned}")));
-                    }
-                }
-            }
-        }
-        Ok(None)
+        let planned = self.clone().resolved_as(saved).relevant(gradinit);
+        let differences = differences(&planned, &saved.clone().relevant(gradinit))?;
+        Ok(differences.first().map(|(key, planned, found)| {
+            let found = found.as_ref().map_or("none".to_string(), Value::to_string);
+            format!("{key} = {found} instead of {planned}")
+        }))
     }
 
     /// What GradInit learns from, as text: equal where it would learn the same.
