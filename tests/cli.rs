@@ -142,6 +142,13 @@ fn gradinit_says_whether_its_bound_mattered_and_replaces_nothing() {
     gradinit("init.safetensors", &[]).fails(2, &["init.safetensors exists already", "--overwrite"]);
     let tight = gradinit("init.safetensors", &["--overwrite", "--gamma", "1e-9"]);
     assert!(tight.stderr.contains("3 of 3 steps were on it\nno step was on the loss"), "{}", tight.stderr);
+    // --set changes the optimiser as --optimizer does, with the paper's η and γ for it; both at once are one too many.
+    for change in [&["--set=gradinit.optimizer=sgd"][..], &["--optimizer", "sgd"]] {
+        let sgd = gradinit("sgd.safetensors", &[change, &["--overwrite"]].concat());
+        assert!(sgd.stderr.contains("η 0.15") && sgd.stderr.contains("γ 1 "), "{}", sgd.stderr);
+    }
+    gradinit("both.safetensors", &["--set=gradinit.optimizer=sgd", "--optimizer", "adam"])
+        .fails(2, &["--optimizer", "gradinit.optimizer"]);
     // It is a start, no model.
     lab.nmt(&["translate", "--model", "init.safetensors"]).fails(1, &["init.safetensors: expected a checkpoint"]);
     // Other sizes: the message names both ends.
@@ -226,6 +233,8 @@ fn a_table_of_scores_is_drawn_as_maps() {
     std::fs::write(lab.path("m.csv"), format!("{head}Admin,5e-4,0.98,good,4\n")).unwrap();
     let plot = |output: &str| lab.nmt(&["plot", "--map", "m.csv", "--output", output]);
     plot("n.svg").fails(1, &["m.csv:2: expected a number as value, found \"good\""]);
+    std::fs::write(lab.path("m.csv"), "method,schedule.learning_rate,optimizer.beta2,seed,updates,failed\n").unwrap();
+    plot("n.svg").fails(1, &["m.csv:1", "the table of `nmt experiment`", ".svg"]);
     plot("n.pdf").fails(2, &["has to end in .svg or .png, found n.pdf"]);
     lab.nmt(&["plot", "--map", "nowhere.csv", "--output", "n.svg"]).fails(1, &["nowhere.csv", "check the path"]);
     lab.nmt(&["plot", "--map", "m.csv", "--run", "run", "--output", "n.svg"]).fails(2, &["--run"]);

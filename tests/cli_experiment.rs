@@ -92,7 +92,10 @@ fn a_run_that_fails_is_an_outcome_and_wrong_use_is_not() {
     lab.nmt(&[&command[..], &["--seeds", "7"]].concat()).fails(2, &["--seeds 7", "[1]"]);
     lab.nmt(&[&command[..], &["--report", "t.csv"]].concat()).fails(2, &["--report", ".md", "t.csv"]);
     // What is no outcome of training ends the experiment, and leaves nothing behind that would count as one.
-    lab.nmt(&["experiment", "plan.toml", "--data", "nowhere", "--output", "other"]).fails(1, &["nowhere"]);
+    for further in [&[][..], &["--dry-run"]] {
+        let command = [&["experiment", "plan.toml", "--data", "nowhere", "--output", "other"], further].concat();
+        lab.nmt(&command).fails(1, &["nowhere"]);
+    }
     assert!(!lab.path("other/too-fast").exists());
     // Nor is a run of other settings mixed in.
     std::fs::write(lab.path("plan.toml"), plan.replace("1e30", "1e29")).unwrap();
@@ -105,7 +108,12 @@ fn a_run_that_fails_is_an_outcome_and_wrong_use_is_not() {
     .unwrap();
     lab.nmt(&command).ok();
     std::fs::write(lab.path("plan.toml"), plan.replace("1e30", "none")).unwrap();
-    lab.nmt(&command).fails(2, &["schedule.learning_rate=none"]);
+    lab.nmt(&command).fails(2, &["plan.toml:6: ", "schedule.learning_rate=none"]);
+    let axis = format!("{plan}[[axis]]\nkey = \"optimizer.beta3\"\nvalues = [0.9]\n");
+    std::fs::write(lab.path("plan.toml"), axis).unwrap();
+    lab.nmt(&command).fails(2, &["plan.toml:8: ", "the nearest is `optimizer.beta"]);
+    std::fs::write(lab.path("plan.toml"), plan.replace("seeds", "stop_after = 13\nseeds")).unwrap();
+    lab.nmt(&command).fails(2, &["stop_after = 13", "12 at most"]);
     std::fs::write(lab.path("plan.toml"), plan.replace("recipe.toml", "other.toml")).unwrap();
     lab.nmt(&command).fails(1, &["other.toml"]);
     lab.nmt(&["experiment", "none.toml", "--data", "data", "--output", "runs"]).fails(1, &["none.toml"]);
@@ -201,6 +209,7 @@ fn a_signal_reaches_the_run_and_the_same_command_goes_on() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(143), "{message}");
     assert!(message.contains("saved runs/long/seed-1/last.safetensors at update"), "{message}");
+    assert_eq!(message.matches("stopping after this step").count(), 1, "{message}");
     assert!(!lab.path("runs/long/seed-1/outcome.json").exists());
 }
 
@@ -237,7 +246,7 @@ fn every_plan_is_one() {
         assert!(plan.runs().len() >= 12, "{}", path.display());
         plans += 1;
     }
-    assert_eq!(plans, 9);
+    assert_eq!(plans, 10);
 }
 
 /// The runs that are kept in results/ are those of their plans, so that whoever copies them goes on from there.
@@ -245,6 +254,7 @@ fn every_plan_is_one() {
 fn kept_runs_belong_to_their_plans() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let lab = Lab::new();
+    lab.preprocess();
     for (plan, runs) in [("multi30k_table2.toml", "results/table2/runs"), ("multi30k_long.toml", "results/long/runs")] {
         let plan = here.join("configs/experiments").join(plan);
         let [plan, runs] = [plan, here.join(runs)].map(|path| path.to_str().unwrap().to_string());

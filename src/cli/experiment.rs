@@ -65,11 +65,11 @@ impl ExperimentArgs {
         }
         // Seed by seed, so that an unfinished table compares all methods.
         left.sort_by_key(|run| plan.seeds.iter().position(|seed| *seed == run.seed));
+        runner.check_data()?;
         if self.dry_run {
             let line = |run: &&PlannedRun| format!("{}\n", self.output.join(&run.folder).display());
             return super::print(&left.iter().map(line).collect::<String>());
         }
-        runner.check_data()?;
         self.write_report(&runner, &runs, &report)?;
         for (number, run) in left.iter().enumerate() {
             progress::note(format!("run {} of {}: {}", number + 1, left.len(), run.folder.display()));

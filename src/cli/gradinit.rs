@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
-use nmt::config::describe;
+use nmt::config::{Config, describe};
 use nmt::data::ParallelDataset;
 use nmt::init::gradinit::Target;
 use nmt::task::Task;
 use nmt::translation::{OverlappingHalves, TranslationData, initialise, model_for};
-use nmt::{Result, machine, progress};
+use nmt::{Error, Result, machine, progress};
 
 use super::gradinit_grid::Grid;
 use super::gradinit_learn::LearnOptions;
-use super::model_options::{ConfigOptions, setting};
+use super::model_options::{ConfigOptions, name_of, setting};
 use super::signals;
 
 /// Arguments of `nmt gradinit`.
@@ -63,23 +63,36 @@ impl GradInitArgs {
         let given = |name: &str| {
             self.config.set.iter().any(|setting| setting.split('=').next().is_some_and(|key| key.trim() == name))
         };
-        let before = self.config.load(&[])?.gradinit.optimizer;
-        // The paper's values for the other optimiser, where the configuration is for this one (section 4.2).
-        let (name, eta, gamma) = match self.optimizer {
-            Some(OptimizerName::Adam) if before != Target::Adam => (Some("adam"), Some(5e-4), Some(1000.0)),
-            Some(OptimizerName::Sgd) if before != Target::Sgd => (Some("sgd"), Some(0.15), Some(1.0)),
-            _ => (None, None, None),
+        if self.optimizer.is_some() && given("gradinit.optimizer") {
+            let message = "--optimizer and --set gradinit.optimizer: expected one of them";
+            return Err(Error::usage(message, "leave out what you do not mean"));
+        }
+        let written = Config::load(self.config.config.as_deref(), &[])?.gradinit.optimizer;
+        let chosen = match self.optimizer {
+            Some(OptimizerName::Adam) => Target::Adam,
+            Some(OptimizerName::Sgd) => Target::Sgd,
+            None => self.config.load(&[])?.gradinit.optimizer,
         };
-        if let (Some(name), Some(eta), Some(gamma)) = (name, eta, gamma) {
-            progress::note(format!(
-                "the configuration is for another optimiser: for {name} the paper's η {eta} and γ {gamma} are taken, \
-                 unless --eta, --gamma or --set says otherwise"
-            ));
+        // The paper's values for the other optimiser, where the configuration is for this one (section 4.2).
+        let (eta, gamma) = match chosen {
+            same if same == written => (None, None),
+            Target::Adam => (Some(5e-4), Some(1000.0)),
+            Target::Sgd => (Some(0.15), Some(1.0)),
+        };
+        let (eta, gamma) = (eta.filter(|_| !given("gradinit.eta")), gamma.filter(|_| !given("gradinit.gamma")));
+        let name = name_of(&chosen);
+        for (key, value) in [("η", eta), ("γ", gamma)] {
+            if let Some(value) = value {
+                progress::note(format!(
+                    "the configuration is for another optimiser: for {name} the paper's {key} {value} is taken, unless \
+                     --eta, --gamma or --set says otherwise"
+                ));
+            }
         }
         let mut settings = vec![
-            setting("gradinit.optimizer", name),
-            setting("gradinit.eta", eta.filter(|_| !given("gradinit.eta"))),
-            setting("gradinit.gamma", gamma.filter(|_| !given("gradinit.gamma"))),
+            setting("gradinit.optimizer", Some(name)),
+            setting("gradinit.eta", eta),
+            setting("gradinit.gamma", gamma),
         ];
         settings.extend(self.learn.settings());
         settings.extend([setting("gradinit.max_tokens", self.max_tokens), setting("training.seed", self.seed)]);

@@ -23,7 +23,7 @@ pub struct RunOptions {
     pub output: PathBuf,
     /// Start from these parameters, such as those of `nmt gradinit`
     #[arg(long, value_name = "FILE.safetensors")]
-    init: Option<PathBuf>,
+    pub init: Option<PathBuf>,
     /// Go on from the checkpoint `last` of the run folder; start where there is none
     #[arg(long)]
     resume: bool,

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use nmt::{Error, Result, progress};
 
+use super::signals::STOPPING;
+
 /// How a command ended.
 pub enum Ran {
     /// Well: what it printed on standard output.
@@ -123,6 +125,7 @@ fn notes(child: &mut Child) -> String {
         for line in BufReader::new(stderr).lines().map_while(|line| line.ok()) {
             match line.strip_prefix("nmt: ") {
                 Some(error) => message = error.to_string(),
+                None if line == STOPPING => {} // This program has said so.
                 None => progress::line(&line),
             }
         }

@@ -13,6 +13,9 @@ use signal_hook::low_level;
 /// and the command is in both.
 const TOGETHER: Duration = Duration::from_millis(300);
 
+/// What is said at the first of them.
+pub const STOPPING: &str = "stopping after this step; once more stops at once";
+
 /// Watch for both signals; the returned function tells which one has come.
 pub fn watch() -> nmt::Result<impl Fn() -> Option<i32>> {
     let seen = Arc::new(AtomicUsize::new(0));
@@ -26,7 +29,7 @@ pub fn watch() -> nmt::Result<impl Fn() -> Option<i32>> {
                 None => {
                     first = Some(Instant::now());
                     first_seen.store(signal as usize, Ordering::Relaxed);
-                    nmt::progress::note("stopping after this step; once more stops at once");
+                    nmt::progress::note(STOPPING);
                 }
                 Some(first) if first.elapsed() > TOGETHER => low_level::exit(128 + signal),
                 Some(_) => {}

@@ -36,6 +36,9 @@ pub struct Outcome {
     pub training_loss: Option<f64>,
     /// The last validation's negative log-likelihood, bits a target token.
     pub validation_nll: Option<f64>,
+    /// BLEU of the last validation, as training measures it: `validation.beam`, tokenised as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_bleu: Option<f64>,
     /// BLEU of the best checkpoint on the validation split, detokenised, lower-cased.
     pub validation_bleu: Option<f64>,
     /// The same on the test split.
@@ -69,6 +72,7 @@ impl Outcome {
             epochs: training.and_then(|point| point.epoch).unwrap_or(0),
             training_loss: training.and_then(|point| point.loss),
             validation_nll: validation.and_then(|point| point.nll_loss),
+            last_bleu: validation.and_then(|point| point.bleu),
             validation_bleu: None,
             test_bleu: None,
             first_accuracy: accuracies().next(),

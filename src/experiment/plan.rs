@@ -149,7 +149,8 @@ impl Plan {
     /// # Errors
     /// [`Error::Usage`] for a plan that is none, and for a method whose configuration is refused.
     pub fn load(path: &Path) -> Result<Plan> {
-        let mut plan = Plan::parse(&files::read_text(path)?, &path.display().to_string())?;
+        let (text, place) = (files::read_text(path)?, path.display().to_string());
+        let mut plan = Plan::parse(&text, &place)?;
         if let Some(folder) = path.parent() {
             plan.recipe = folder.join(&plan.recipe);
             for recipe in plan.methods.iter_mut().filter_map(|method| method.recipe.as_mut()) {
@@ -157,7 +158,12 @@ impl Plan {
             }
         }
         for run in plan.runs() {
-            run.config()?;
+            let length = run.config().map_err(|error| run.refused(&text, &place, error))?.length();
+            if let Some(stop) = plan.stop_after.filter(|stop| *stop > length) {
+                let message =
+                    format!("{place}: stop_after = {stop}: expected {length} at most, where {} ends", run.method);
+                return Err(Error::usage(message, "leave it out, or make the runs longer"));
+            }
         }
         Ok(plan)
     }
@@ -260,6 +266,26 @@ impl PlannedRun {
     /// As [`Config::load`].
     pub fn config(&self) -> Result<RunConfig> {
         RunConfig::load(self.task, &self.recipe, &self.settings)
+    }
+
+    /// Why the configuration is refused, with the line of the plan's text whose setting is the first that the recipe does not
+    /// bear; the error as it is where the recipe itself is refused.
+    fn refused(&self, text: &str, place: &str, error: Error) -> Error {
+        let refuses = |count: &usize| RunConfig::load(self.task, &self.recipe, &self.settings[..*count]).is_err();
+        let Some(count) = (0..=self.settings.len()).find(refuses).filter(|count| *count > 0) else { return error };
+        let setting = &self.settings[count - 1];
+        let key = setting.split('=').next().unwrap_or(setting);
+        // As `set` has it, or else an axis.
+        let lines = || text.lines().zip(1..);
+        let line = lines()
+            .find(|(line, _)| line.contains(setting.as_str()))
+            .or_else(|| lines().find(|(line, _)| line.contains(key)));
+        let line = line.map_or(String::new(), |(_, number)| format!(":{number}"));
+        let (message, next) = match error {
+            Error::Usage { message, next } => (message, next),
+            other => return other,
+        };
+        Error::usage(format!("{place}{line}: {message}"), next)
     }
 
     /// What GradInit learns from, as text: equal where it would learn the same.

@@ -35,6 +35,14 @@ impl RunConfig {
         })
     }
 
+    /// The updates, or of image networks the epochs, that it trains at most.
+    pub fn length(&self) -> u64 {
+        match self {
+            RunConfig::Translation(config) => config.training.max_updates,
+            RunConfig::Vision(config) => config.training.max_epochs,
+        }
+    }
+
     /// With what training chose by itself as `saved` has it.
     fn resolved_as(mut self, saved: &RunConfig) -> RunConfig {
         match (&mut self, saved) {

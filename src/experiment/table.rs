@@ -62,7 +62,7 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
     let columns = match (plan.task, plan.score) {
         (Trained::Vision, _) => " Acc₀ | Acc_best | Acc₀, by seed |",
         (Trained::Translation, true) => " validation nll | BLEU, validation | BLEU, test | test, by seed |",
-        (Trained::Translation, false) => " validation nll |",
+        (Trained::Translation, false) => " validation nll | BLEU, last validation | by seed |",
     };
     let header = format!("| method |{axes} runs | training loss |{columns}");
     let _ = writeln!(text, "{header}\n|{}", "---|".repeat(header.matches('|').count() - 1));
@@ -79,12 +79,15 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
         }
         let nll = mean(&cell.values(|outcome| outcome.validation_nll, None), 3);
         let _ = write!(text, " {nll} |");
-        if plan.score {
+        let scores = if plan.score {
             let valid = mean(&cell.values(|outcome| outcome.validation_bleu, Some(0.0)), 2);
-            let test = cell.values(|outcome| outcome.test_bleu, Some(0.0));
-            let each: Vec<String> = test.iter().map(|bleu| format!("{bleu:.2}")).collect();
-            let _ = write!(text, " {valid} | {} | {} |", mean(&test, 2), each.join(", "));
-        }
+            let _ = write!(text, " {valid} |");
+            cell.values(|outcome| outcome.test_bleu, Some(0.0))
+        } else {
+            cell.values(|outcome| outcome.last_bleu, Some(0.0))
+        };
+        let each: Vec<String> = scores.iter().map(|bleu| format!("{bleu:.2}")).collect();
+        let _ = write!(text, " {} | {} |", mean(&scores, 2), each.join(", "));
         text.push('\n');
     }
     let failures: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();
@@ -110,11 +113,13 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
 pub fn csv(plan: &Plan, outcomes: &[Outcome]) -> Result<String> {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     let numbers = match plan.task {
-        Trained::Translation => ["validation_nll", "validation_bleu", "test_bleu"].as_slice(),
+        Trained::Translation => ["validation_nll", "last_bleu", "validation_bleu", "test_bleu"].as_slice(),
         Trained::Vision => ["first_accuracy", "best_accuracy"].as_slice(),
     };
     let of = |outcome: &Outcome| match plan.task {
-        Trained::Translation => vec![outcome.validation_nll, outcome.validation_bleu, outcome.test_bleu],
+        Trained::Translation => {
+            vec![outcome.validation_nll, outcome.last_bleu, outcome.validation_bleu, outcome.test_bleu]
+        }
         Trained::Vision => vec![outcome.first_accuracy, outcome.best_accuracy],
     };
     let keys = plan.axes.iter().map(|axis| axis.key.clone());
@@ -163,6 +168,7 @@ mod tests {
             epochs: 1,
             training_loss: Some(4.0),
             validation_nll: nll,
+            last_bleu: None,
             validation_bleu: test,
             test_bleu: test,
             first_accuracy: None,
@@ -192,7 +198,7 @@ mod tests {
             report.contains("3 of 4 runs") && report.contains("after 10 updates (train): the loss is NaN"),
             "{report}"
         );
-        assert_eq!(csv(&plan, &outcomes).unwrap().lines().nth(1), Some("A,0.1,0.9,1,10,4,3,30,30,false"));
+        assert_eq!(csv(&plan, &outcomes).unwrap().lines().nth(1), Some("A,0.1,0.9,1,10,4,3,,30,30,false"));
         let ranked: Vec<u64> = ranking(&outcomes).iter().map(|outcome| outcome.seed).collect();
         assert_eq!(ranked, [2, 1, 1]);
         assert!(ranking(&outcomes)[2].failure.is_some());

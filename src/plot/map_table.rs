@@ -123,12 +123,20 @@ impl Columns {
         let known = found.len() + usize::from(runs.is_some());
         match found.try_into() {
             Ok(at) if known == head.len() => Ok(Columns { at, runs }),
-            _ => Err(Error::content(
-                format!("{}:1", path.display()),
-                format!("the columns {} and perhaps {RUNS}", COLUMNS.join(",")),
-                head.iter().collect::<Vec<_>>().join(","),
-                "write such a head as the first line",
-            )),
+            _ => {
+                let next = match find("seed").and(find("failed")) {
+                    Some(_) => {
+                        "the table of `nmt experiment` has a line a run; the map of a plan with two axes is beside it, as .svg"
+                    }
+                    None => "write such a head as the first line",
+                };
+                Err(Error::content(
+                    format!("{}:1", path.display()),
+                    format!("the columns {} and perhaps {RUNS}", COLUMNS.join(",")),
+                    head.iter().collect::<Vec<_>>().join(","),
+                    next,
+                ))
+            }
         }
     }
 
