@@ -1,12 +1,12 @@
 //! What happens to machines while a run trains: kills at any moment, full disks, too little memory, other data.
 mod common;
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::command::Lab;
+use common::command::{Lab, TINY};
 use rand::{Rng, SeedableRng};
 
 const SETTINGS: &[&str] = &[
@@ -130,18 +130,29 @@ fn a_run_does_not_go_on_with_other_data() {
 /// Long enough for something to happen to it, and it looks at its files after every update.
 const WATCHED: &[&str] = &["--max-updates=400", "--set=training.checkpoint_every=1", "--set=training.log_every=1"];
 
-/// A run, and what happens to a file of its data folder after its first update.
-fn while_it_trains(lab: &Lab, run: &str, happens: impl FnOnce(&Path)) -> (i32, String) {
+/// A run, and what happens to `file` of its data folder after its first update.
+fn while_it_trains(lab: &Lab, run: &str, file: &str, happens: impl FnOnce(&Path)) -> (i32, String) {
     let mut command = lab.command(&lab.train_arguments(run, WATCHED));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let log = lab.path(run).join("log.jsonl");
     while std::fs::metadata(&log).map_or(0, |file| file.len()) == 0 && child.try_wait().unwrap().is_none() {
         std::thread::sleep(Duration::from_millis(2));
     }
-    happens(&lab.path("data/train.de-en.de.bin"));
+    happens(&lab.path("data").join(file));
     let output = child.wait_with_output().unwrap();
     (output.status.code().unwrap_or(-1), String::from_utf8(output.stderr).unwrap())
 }
+
+/// Write other words of the dictionary into a file of ids: nothing but its time tells.
+fn write_other_words(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    for id in bytes.chunks_exact_mut(2).filter(|id| id[0] > 4) {
+        id[0] = 4;
+    }
+    std::fs::OpenOptions::new().write(true).open(file).unwrap().write_all(&bytes).unwrap();
+}
+
+const TRAIN: &str = "train.de-en.de.bin";
 
 #[test]
 fn other_data_under_a_run_are_noticed() {
@@ -152,7 +163,7 @@ fn other_data_under_a_run_are_noticed() {
         bytes.reverse();
         bytes
     };
-    let (code, message) = while_it_trains(&lab, "replaced", |file| {
+    let (code, message) = while_it_trains(&lab, "replaced", TRAIN, |file| {
         std::fs::write(lab.path("other"), other(file)).unwrap();
         std::fs::copy(file, lab.path("kept")).unwrap();
         std::fs::rename(lab.path("other"), file).unwrap();
@@ -167,21 +178,40 @@ fn other_data_under_a_run_are_noticed() {
     lab.train("whole", WATCHED).ok();
     common::assert_same_tensors(&lab.path("whole/best.safetensors"), &lab.path("replaced/best.safetensors"));
 
-    let (code, message) = while_it_trains(&lab, "changed", |file| {
-        let mut bytes = std::fs::read(file).unwrap();
-        // Other words of the dictionary: nothing but the file's time tells.
-        for id in bytes.chunks_exact_mut(2).filter(|id| id[0] > 4) {
-            id[0] = 4;
-        }
-        let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
-        file.write_all(&bytes).unwrap();
-    });
-    assert!(code == 1 && message.contains("was written to while it is read"), "{code}: {message}");
+    for file in [TRAIN, "valid.de-en.en.bin"] {
+        let (code, message) = while_it_trains(&lab, file, file, write_other_words);
+        assert!(code == 1 && message.contains("was written to while it is read"), "{code}: {message}");
+        assert!(message.contains(file), "{message}");
+        std::fs::remove_dir_all(lab.path("data")).unwrap();
+        lab.preprocess();
+    }
 
-    std::fs::remove_dir_all(lab.path("data")).unwrap();
-    lab.preprocess();
-    let (code, message) = while_it_trains(&lab, "cut", |file| {
+    let (code, message) = while_it_trains(&lab, "cut", TRAIN, |file| {
         std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(0).unwrap();
     });
     assert!(code == 1 && (message.contains("was cut off") || message.contains("was written to")), "{code}: {message}");
+}
+
+#[test]
+fn other_data_under_gradinit_are_noticed() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let gradinit = |output: &str, iterations: &str, happens: &dyn Fn(&Path)| {
+        let mut arguments = vec!["gradinit", "--data", "data", "--output", output, "--iterations", iterations];
+        arguments.extend(TINY);
+        let mut child = lab.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(lines.any(|line| line.starts_with("GradInit: ")), "it does not begin");
+        happens(&lab.path("data").join(TRAIN));
+        let message = lines.collect::<Vec<String>>().join("\n");
+        (child.wait().unwrap().code(), message)
+    };
+    // A file that is touched is the same; one that was written to is not, and nothing is written of it.
+    let (code, message) = gradinit("same.safetensors", "20", &|file| {
+        std::fs::File::options().write(true).open(file).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    });
+    assert_eq!(code, Some(0), "{message}");
+    let (code, message) = gradinit("other.safetensors", "1000000", &write_other_words);
+    assert!(code == Some(1) && message.contains("was written to while it is read"), "{code:?}: {message}");
+    assert!(lab.path("same.safetensors").exists() && !lab.path("other.safetensors").exists());
 }

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nmt::data::DataFolder;
-use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, maps, markdown};
-use nmt::plot::heat_maps;
+use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, markdown, picture};
 use nmt::{Error, Result, files, machine, progress};
 
 use super::runner::{Ran, Shell};
@@ -26,8 +25,8 @@ pub struct ExperimentArgs {
     /// The folder of all runs
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
-    /// The report to write after every run: a table, with one line a run as .csv beside it, and for a plan of two axes a
-    /// map as .svg [default: report.md in --output]
+    /// The report to write after every run: a table, with one line a run as .csv beside it, and for a plan of one or two
+    /// axes a picture as .svg [default: report.md in --output]
     #[arg(long, value_name = "FILE.md")]
     report: Option<PathBuf>,
     /// Only this method of the plan; repeated: these
@@ -49,7 +48,7 @@ impl ExperimentArgs {
         let report = self.report.clone().unwrap_or_else(|| self.output.join("report.md"));
         if report.extension().is_none_or(|extension| extension != "md") {
             let message = format!("--report: expected a name that ends with .md, found {}", report.display());
-            return Err(Error::usage(message, "the table as CSV and the map as SVG are written beside it"));
+            return Err(Error::usage(message, "the table as CSV and the picture as SVG are written beside it"));
         }
         let signal = signals::watch()?;
         let shell = Shell { quiet, threads, signal: &signal };
@@ -106,10 +105,8 @@ impl ExperimentArgs {
         let facts = format!("nmt {}, {} cores, {processor}.", env!("CARGO_PKG_VERSION"), found.cores);
         files::write_whole(report, markdown(plan, &outcomes, &command, &facts).as_bytes())?;
         files::write_whole(&report.with_extension("csv"), csv(plan, &outcomes)?.as_bytes())?;
-        if let Some(maps) = maps(plan, &outcomes).filter(|_| !outcomes.is_empty())
-            && let Err(error) = heat_maps(&maps, &report.with_extension("svg"))
-        {
-            progress::note(format!("no map: {error}"));
+        if let Err(error) = picture(plan, &outcomes, &report.with_extension("svg")) {
+            progress::note(format!("no picture: {error}"));
         }
         Ok(())
     }

@@ -148,7 +148,11 @@ impl LearnOptions {
             theta0,
             settings,
             state,
-            |_| halves.draw(),
+            |_| {
+                let drawn = halves.draw()?;
+                halves.check_files()?;
+                Ok(drawn)
+            },
             |iteration, state| {
                 let Partial { trajectory, summary, .. } = &mut partial;
                 if trajectory.is_empty() {

@@ -110,8 +110,11 @@ impl IndexedDataset {
         match self.ids.state() {
             FileState::Same => Ok(None),
             FileState::Replaced => Ok(Some(format!("{place} was replaced or removed; what was opened is read on"))),
-            FileState::Touched if self.checksum.get() == Some(&self.sum()) => Ok(None),
-            FileState::Touched | FileState::Resized => Err(self.written_to()),
+            FileState::Touched(modified) if self.checksum.get() == Some(&self.sum()) => {
+                self.ids.is_same(modified);
+                Ok(None)
+            }
+            FileState::Touched(_) | FileState::Resized => Err(self.written_to()),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use memmap2::Mmap;
 
@@ -15,6 +17,8 @@ pub(super) struct MappedFile {
     /// `None`: the file is empty, which cannot be mapped.
     map: Option<Mmap>,
     opened: Metadata,
+    /// Its time when it was last known to be what was opened.
+    modified: Mutex<Option<SystemTime>>,
 }
 
 /// What has become of a file since it was opened.
@@ -24,8 +28,8 @@ pub(super) enum FileState {
     Same,
     /// Its name is gone or belongs to another file; what is mapped is as it was.
     Replaced,
-    /// It has another time: it may have been written to.
-    Touched,
+    /// It has another time, this one: it may have been written to.
+    Touched(Option<SystemTime>),
     /// It has another length: it was written to, and what is mapped may not be there.
     Resized,
 }
@@ -57,7 +61,8 @@ impl MappedFile {
             // in use; `IndexedWriter` replaces files by renaming, which leaves the mapped one whole.
             map = Some(unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?);
         }
-        Ok(MappedFile { path: path.to_path_buf(), file, map, opened: metadata })
+        let modified = Mutex::new(metadata.modified().ok());
+        Ok(MappedFile { path: path.to_path_buf(), file, map, opened: metadata, modified })
     }
 
     /// What is in it.
@@ -70,11 +75,18 @@ impl MappedFile {
         &self.path
     }
 
+    /// Of [`FileState::Touched`]: with this time it still is what was opened.
+    pub fn is_same(&self, modified: Option<SystemTime>) {
+        *self.modified.lock().unwrap_or_else(PoisonError::into_inner) = modified;
+    }
+
     /// What has become of it.
     pub fn state(&self) -> FileState {
         match self.file.metadata() {
             Ok(now) if now.len() != self.opened.len() => FileState::Resized,
-            Ok(now) if now.modified().ok() != self.opened.modified().ok() => FileState::Touched,
+            Ok(now) if now.modified().ok() != *self.modified.lock().unwrap_or_else(PoisonError::into_inner) => {
+                FileState::Touched(now.modified().ok())
+            }
             Ok(_) if std::fs::metadata(&self.path).is_ok_and(|named| same_file(&named, &self.opened)) => {
                 FileState::Same
             }
@@ -114,6 +126,9 @@ mod tests {
         std::fs::rename(&path, &moved).unwrap();
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
         std::fs::OpenOptions::new().write(true).open(&moved).unwrap().set_modified(later).unwrap();
-        assert_eq!(file.state(), FileState::Touched);
+        let touched = file.state();
+        assert_eq!(touched, FileState::Touched(Some(later)));
+        file.is_same(Some(later));
+        assert_eq!(file.state(), FileState::Replaced);
     }
 }

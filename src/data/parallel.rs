@@ -79,6 +79,21 @@ impl ParallelDataset {
         self.target.lengths()
     }
 
+    /// What tells the sentences of this split from others. From the first call on, a file that is touched, and not written to,
+    /// is known to be the same.
+    pub fn fingerprint(&self) -> String {
+        format!("{:08x}{:08x}", self.source.crc32(), self.target.crc32())
+    }
+
+    /// Whether both files still are what was opened; as [`IndexedDataset::check_file`].
+    ///
+    /// # Errors
+    /// [`Error::Content`] where one was written to.
+    pub fn check_files(&self) -> Result<Option<String>> {
+        let [source, target] = [&self.source, &self.target].map(IndexedDataset::check_file);
+        Ok(source?.or(target?))
+    }
+
     /// The batch of the pairs `indices`; indices that do not exist are left out.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ mod panel;
 mod picture;
 mod run_log;
 mod scale_trajectory;
+mod score_curve;
 mod trajectory;
 
 pub use heat_map::{HeatMap, heat_maps};
@@ -20,3 +21,4 @@ pub use map_table::read_maps;
 pub use picture::Format;
 pub use run_log::{Point, Run as RunLog};
 pub use scale_trajectory::scale_trajectory;
+pub use score_curve::{ScoreCurve, score_curves};

@@ -38,6 +38,7 @@ impl<'a> OverlappingHalves<'a> {
                 "raise gradinit.max_tokens or give more data",
             ));
         }
+        data.fingerprint(); // What is touched only is known to be the same from here on.
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(u64::MAX);
         let (overlap, longer_first) = (config.overlap, config.longer_first);
@@ -71,5 +72,9 @@ impl Halves for OverlappingHalves<'_> {
 
     fn skip(&mut self) -> Result<()> {
         self.next().map(|_| ())
+    }
+
+    fn check_files(&self) -> Result<()> {
+        self.data.check_files().map(|_| ())
     }
 }

@@ -112,12 +112,11 @@ impl TrainingData for TranslationData {
     }
 
     fn fingerprint(&self) -> String {
-        format!("{:08x}{:08x}", self.dataset.source.crc32(), self.dataset.target.crc32())
+        self.dataset.fingerprint()
     }
 
     fn check_files(&self) -> Result<Option<String>> {
-        let [source, target] = [&self.dataset.source, &self.dataset.target].map(|side| side.check_file());
-        Ok(source?.or(target?))
+        self.dataset.check_files()
     }
 
     /// The cells of both sides, padding included.

@@ -38,6 +38,7 @@ impl Validator {
             required_batch_size_multiple: 1,
             ..Limits::default()
         };
+        dataset.fingerprint(); // What is touched only is known to be the same from here on.
         let (source, target) = (dataset.source_lengths(), dataset.target_lengths());
         let order = ordered_indices(&source, &target);
         let batches = batch_by_size(&order, &source, &target, &limits)?;
@@ -55,6 +56,9 @@ impl Validator {
     }
 
     /// Validate θ.
+    ///
+    /// # Errors
+    /// [`crate::Error::Content`] where the split was written to since it was opened.
     pub fn validate(&self, model: &Transformer, theta: &Tensor) -> Result<Validation> {
         let (mut loss, mut nll, mut tokens) = (0.0, 0.0, 0);
         no_grad(|| -> Result<()> {
@@ -67,6 +71,7 @@ impl Validator {
             }
             Ok(())
         })?;
+        self.dataset.check_files()?; // What was replaced is read on as it was.
         let bits = |sum: f64| sum / tokens.max(1) as f64 / LN_2;
         let bleu = match self.bleu && !self.sources.is_empty() {
             true => Some(self.bleu(model, theta)?),
