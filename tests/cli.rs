@@ -142,10 +142,16 @@ fn gradinit_says_whether_its_bound_mattered_and_replaces_nothing() {
     gradinit("init.safetensors", &[]).fails(2, &["init.safetensors exists already", "--overwrite"]);
     let tight = gradinit("init.safetensors", &["--overwrite", "--gamma", "1e-9"]);
     assert!(tight.stderr.contains("3 of 3 steps were on it\nno step was on the loss"), "{}", tight.stderr);
-    // --set changes the optimiser as --optimizer does, with the paper's η and γ for it; both at once are one too many.
-    for change in [&["--set=gradinit.optimizer=sgd"][..], &["--optimizer", "sgd"]] {
+    // --optimizer brings the paper's η and γ for it, where they are not given; --set changes what it says. Both are one too many.
+    let changes: [(&[&str], &str); 3] = [
+        (&["--optimizer", "sgd"], "γ 1, η 0.15"),
+        (&["--optimizer", "sgd", "--eta", "0.2"], "γ 1, η 0.2"),
+        (&["--set=gradinit.optimizer=sgd"], "γ 1000, η 0.0005"),
+    ];
+    for (change, expected) in changes {
         let sgd = gradinit("sgd.safetensors", &[change, &["--overwrite"]].concat());
-        assert!(sgd.stderr.contains("η 0.15") && sgd.stderr.contains("γ 1 "), "{}", sgd.stderr);
+        assert!(sgd.stderr.contains(expected), "{}", sgd.stderr);
+        assert_eq!(sgd.stderr.contains("the paper's η 0.15"), expected.ends_with("0.15"), "{}", sgd.stderr);
     }
     gradinit("both.safetensors", &["--set=gradinit.optimizer=sgd", "--optimizer", "adam"])
         .fails(2, &["--optimizer", "gradinit.optimizer"]);

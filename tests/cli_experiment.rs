@@ -74,6 +74,42 @@ set = ["optimizer.kind=sgd", "schedule.learning_rate=1e30"]
     assert!(std::fs::read_to_string(lab.path("table.md")).unwrap().contains("6 of 12 runs have ended"));
 }
 
+/// Oracle: the last validation in each run's log.
+#[test]
+fn runs_that_are_not_scored_are_compared_by_their_last_validation() {
+    let lab = Lab::new();
+    lab.preprocess();
+    recipe(&lab);
+    let plan = |set: &str| {
+        let text = format!(
+            "title = \"T\"\nrecipe = \"recipe.toml\"\nseeds = [1]\nscore = false\nstop_after = 9\nset = [{set}]\n\
+             [[axis]]\nkey = \"schedule.learning_rate\"\nvalues = [0.01, 0.001]\n[[method]]\nname = \"A\"\n"
+        );
+        std::fs::write(lab.path("plan.toml"), text).unwrap();
+    };
+    plan("");
+    lab.nmt(&["--threads=1", "experiment", "plan.toml", "--data", "data", "--output", "runs"]).ok();
+    let table = std::fs::read_to_string(lab.path("runs/report.md")).unwrap();
+    for rate in ["0.01", "0.001"] {
+        let events = lab.events(&format!("runs/a/learning_rate={rate}/seed-1"));
+        let last = events.iter().rfind(|event| event["event"] == "validation").unwrap();
+        assert_eq!(last["update"], 9);
+        let bleu = format!("{:.2}", last["bleu"].as_f64().unwrap());
+        let row = table.lines().find(|line| line.starts_with(&format!("| A | {rate} |"))).unwrap();
+        assert!(row.ends_with(&format!("| {bleu} | {bleu} |")), "{row} for {bleu}");
+    }
+    assert!(table.contains("| BLEU, last validation | by seed |"), "{table}");
+    let svg = std::fs::read_to_string(lab.path("runs/report.svg")).unwrap();
+    assert!(svg.contains("BLEU, last validation") && svg.contains("learning_rate"), "{svg}");
+
+    // Where training does not measure BLEU there is none, of failures either.
+    plan("\"validation.bleu=false\", \"validation.metric=nll\"");
+    lab.nmt(&["--threads=1", "experiment", "plan.toml", "--data", "data", "--output", "others"]).ok();
+    let table = std::fs::read_to_string(lab.path("others/report.md")).unwrap();
+    assert!(!table.contains("BLEU") && table.contains("| training loss | validation nll |\n"), "{table}");
+    assert!(std::fs::read_to_string(lab.path("others/report.svg")).unwrap().contains("validation nll (bits)"));
+}
+
 #[test]
 fn a_run_that_fails_is_an_outcome_and_wrong_use_is_not() {
     let lab = Lab::new();

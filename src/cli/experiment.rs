@@ -159,16 +159,14 @@ impl Runner<'_> {
             }
         }
         let stop_after = self.plan.stop_after.unwrap_or(u64::MAX);
-        let (unit, done, planned, may_end_early) = match &config {
+        let (unit, done, may_end_early) = match &config {
             RunConfig::Translation(config) => {
                 let early = config.validation.patience > 0 || config.training.max_epochs > 0;
-                ("updates", outcome.updates, config.training.max_updates, early)
+                ("updates", outcome.updates, early)
             }
-            RunConfig::Vision(config) => {
-                ("epochs", outcome.epochs, config.training.max_epochs, config.validation.patience > 0)
-            }
+            RunConfig::Vision(config) => ("epochs", outcome.epochs, config.validation.patience > 0),
         };
-        let planned = stop_after.min(planned);
+        let planned = stop_after.min(config.length());
         if done > planned || (done < planned && !may_end_early && outcome.failure.is_none()) {
             return Err(other(&format!("{done} {unit} for {planned}")));
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nmt::config::{Config, describe};
+use nmt::config::describe;
 use nmt::data::ParallelDataset;
 use nmt::init::gradinit::Target;
 use nmt::task::Task;
@@ -63,37 +63,38 @@ impl GradInitArgs {
         let given = |name: &str| {
             self.config.set.iter().any(|setting| setting.split('=').next().is_some_and(|key| key.trim() == name))
         };
-        if self.optimizer.is_some() && given("gradinit.optimizer") {
-            let message = "--optimizer and --set gradinit.optimizer: expected one of them";
-            return Err(Error::usage(message, "leave out what you do not mean"));
+        let own_eta = self.learn.eta.is_some() || given("gradinit.eta");
+        let own_gamma = self.learn.gamma.is_some() || given("gradinit.gamma");
+        let before = self.config.load(&[])?.gradinit.optimizer;
+        if given("gradinit.optimizer") {
+            let name = name_of(&before);
+            if self.optimizer.is_some() {
+                let message = "--optimizer and --set gradinit.optimizer: expected one of them";
+                return Err(Error::usage(message, "leave out what you do not mean"));
+            }
+            if !own_eta || !own_gamma {
+                progress::note(format!(
+                    "--set changes the optimiser alone; --optimizer {name} takes the paper's η and γ for it, too"
+                ));
+            }
         }
-        let written = Config::load(self.config.config.as_deref(), &[])?.gradinit.optimizer;
-        let chosen = match self.optimizer {
-            Some(OptimizerName::Adam) => Target::Adam,
-            Some(OptimizerName::Sgd) => Target::Sgd,
-            None => self.config.load(&[])?.gradinit.optimizer,
-        };
         // The paper's values for the other optimiser, where the configuration is for this one (section 4.2).
-        let (eta, gamma) = match chosen {
-            same if same == written => (None, None),
-            Target::Adam => (Some(5e-4), Some(1000.0)),
-            Target::Sgd => (Some(0.15), Some(1.0)),
+        let (name, eta, gamma) = match self.optimizer {
+            Some(OptimizerName::Adam) if before != Target::Adam => (Some("adam"), Some(5e-4), Some(1000.0)),
+            Some(OptimizerName::Sgd) if before != Target::Sgd => (Some("sgd"), Some(0.15), Some(1.0)),
+            _ => (None, None, None),
         };
-        let (eta, gamma) = (eta.filter(|_| !given("gradinit.eta")), gamma.filter(|_| !given("gradinit.gamma")));
-        let name = name_of(&chosen);
+        let (eta, gamma) = (eta.filter(|_| !own_eta), gamma.filter(|_| !own_gamma));
         for (key, value) in [("η", eta), ("γ", gamma)] {
-            if let Some(value) = value {
+            if let (Some(name), Some(value)) = (name, value) {
                 progress::note(format!(
                     "the configuration is for another optimiser: for {name} the paper's {key} {value} is taken, unless \
                      --eta, --gamma or --set says otherwise"
                 ));
             }
         }
-        let mut settings = vec![
-            setting("gradinit.optimizer", Some(name)),
-            setting("gradinit.eta", eta),
-            setting("gradinit.gamma", gamma),
-        ];
+        let mut settings =
+            vec![setting("gradinit.optimizer", name), setting("gradinit.eta", eta), setting("gradinit.gamma", gamma)];
         settings.extend(self.learn.settings());
         settings.extend([setting("gradinit.max_tokens", self.max_tokens), setting("training.seed", self.seed)]);
         Ok(settings)

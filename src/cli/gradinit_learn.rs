@@ -39,13 +39,13 @@ pub struct LearnOptions {
     iterations: Option<u64>,
     /// The learning rate of the step that is looked ahead: gradinit.eta
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    eta: Option<f64>,
+    pub eta: Option<f64>,
     /// The learning rate of the scales: gradinit.tau
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     tau: Option<f64>,
     /// The bound of the gradient's norm (inf: none): gradinit.gamma
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    gamma: Option<f64>,
+    pub gamma: Option<f64>,
 }
 
 /// The entry of the file that names the optimiser whose first step was prepared.
@@ -148,11 +148,7 @@ impl LearnOptions {
             theta0,
             settings,
             state,
-            |_| {
-                let drawn = halves.draw()?;
-                halves.check_files()?;
-                Ok(drawn)
-            },
+            |_| halves.draw(),
             |iteration, state| {
                 let Partial { trajectory, summary, .. } = &mut partial;
                 if trajectory.is_empty() {

@@ -74,8 +74,9 @@ impl TrainArgs {
         let dataset = open("train")?;
         let valid = open(&config.validation.split)?;
         let (model, identity) = model_for(&dataset, &config)?;
-        if let (Some(init), Some(unused)) = (&self.run.init, self.config.set.iter().find(|s| s.starts_with("init."))) {
-            progress::note(format!("{unused} has no part here: {} has the parameters", init.display()));
+        let unused = self.config.set.iter().find(|setting| setting.trim_start().starts_with("init.method"));
+        if let (Some(init), Some(unused), false) = (&self.run.init, unused, resume) {
+            progress::note(format!("{unused} has no part in training: {} has the parameters", init.display()));
         }
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);

@@ -111,7 +111,7 @@ impl IndexedDataset {
             FileState::Same => Ok(None),
             FileState::Replaced => Ok(Some(format!("{place} was replaced or removed; what was opened is read on"))),
             FileState::Touched(modified) if self.checksum.get() == Some(&self.sum()) => {
-                self.ids.is_same(modified);
+                self.ids.accept(modified);
                 Ok(None)
             }
             FileState::Touched(_) | FileState::Resized => Err(self.written_to()),
@@ -124,7 +124,7 @@ impl IndexedDataset {
             self.ids.path().display().to_string(),
             "the file as it was opened",
             "that it was written to while it is read",
-            "put it back as it was and go on from the last checkpoint with --resume",
+            "put it back as it was, and go on with --resume from what was saved before",
         )
     }
 

@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use memmap2::Mmap;
 
@@ -20,6 +20,9 @@ pub(super) struct MappedFile {
     /// Its time when it was last known to be what was opened.
     modified: Mutex<Option<SystemTime>>,
 }
+
+/// The time of a file is set before what is written arrives, and in steps of the system's clock.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// What has become of a file since it was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,7 @@ fn same_file(one: &Metadata, other: &Metadata) -> bool {
     }
     #[cfg(not(unix))]
     {
-        (one.len(), one.modified().ok()) == (other.len(), other.modified().ok())
+        one.len() == other.len()
     }
 }
 
@@ -75,9 +78,12 @@ impl MappedFile {
         &self.path
     }
 
-    /// Of [`FileState::Touched`]: with this time it still is what was opened.
-    pub fn is_same(&self, modified: Option<SystemTime>) {
-        *self.modified.lock().unwrap_or_else(PoisonError::into_inner) = modified;
+    /// Of [`FileState::Touched`]: what it holds was found to be what was opened, and needs no second look while it has this
+    /// time. A time that is not past yet may be that of a further write, and is looked at again.
+    pub fn accept(&self, modified: Option<SystemTime>) {
+        if modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > SETTLED) {
+            *self.modified.lock().unwrap_or_else(PoisonError::into_inner) = modified;
+        }
     }
 
     /// What has become of it.
@@ -124,11 +130,13 @@ mod tests {
         let file = open();
         let moved = folder.path().join("moved");
         std::fs::rename(&path, &moved).unwrap();
-        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
-        std::fs::OpenOptions::new().write(true).open(&moved).unwrap().set_modified(later).unwrap();
-        let touched = file.state();
-        assert_eq!(touched, FileState::Touched(Some(later)));
-        file.is_same(Some(later));
-        assert_eq!(file.state(), FileState::Replaced);
+        let touch = |time| std::fs::OpenOptions::new().write(true).open(&moved).unwrap().set_modified(time).unwrap();
+        let (now, before) = (SystemTime::now(), SystemTime::now() - Duration::from_secs(9));
+        for (time, settled) in [(now + Duration::from_secs(9), false), (now, false), (before, true)] {
+            touch(time);
+            assert_eq!(file.state(), FileState::Touched(Some(time)));
+            file.accept(Some(time));
+            assert_eq!(file.state() == FileState::Replaced, settled);
+        }
     }
 }

@@ -147,7 +147,7 @@ impl Plan {
     /// Read a plan, and check every run's configuration.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a plan that is none, and for a method whose configuration is refused.
+    /// [`Error::Usage`] for a plan that is none, for a method whose configuration is refused, and for a stop beyond its end.
     pub fn load(path: &Path) -> Result<Plan> {
         let (text, place) = (files::read_text(path)?, path.display().to_string());
         let mut plan = Plan::parse(&text, &place)?;
@@ -268,23 +268,26 @@ impl PlannedRun {
         RunConfig::load(self.task, &self.recipe, &self.settings)
     }
 
-    /// Why the configuration is refused, with the line of the plan's text whose setting is the first that the recipe does not
-    /// bear; the error as it is where the recipe itself is refused.
+    /// Why the configuration is refused, with the line of the plan's text that has the setting which brings this error; as it
+    /// is where the recipe itself does.
     fn refused(&self, text: &str, place: &str, error: Error) -> Error {
-        let refuses = |count: &usize| RunConfig::load(self.task, &self.recipe, &self.settings[..*count]).is_err();
-        let Some(count) = (0..=self.settings.len()).find(refuses).filter(|count| *count > 0) else { return error };
-        let setting = &self.settings[count - 1];
-        let key = setting.split('=').next().unwrap_or(setting);
-        // As `set` has it, or else an axis.
-        let lines = || text.lines().zip(1..);
-        let line = lines()
-            .find(|(line, _)| line.contains(setting.as_str()))
-            .or_else(|| lines().find(|(line, _)| line.contains(key)));
-        let line = line.map_or(String::new(), |(_, number)| format!(":{number}"));
-        let (message, next) = match error {
-            Error::Usage { message, next } => (message, next),
-            other => return other,
+        let Error::Usage { message, next } = error else { return error };
+        let brings_it = |count: &usize| {
+            let tried = RunConfig::load(self.task, &self.recipe, &self.settings[..*count]);
+            matches!(tried, Err(Error::Usage { message: found, .. }) if found == message)
         };
+        let count = (0..=self.settings.len()).find(brings_it).unwrap_or(0);
+        let Some(setting) = count.checked_sub(1).and_then(|index| self.settings.get(index)) else {
+            return Error::usage(message, next);
+        };
+        // In quotes as `set` has it, or else its key, as an axis has it.
+        let key = setting.split('=').next().unwrap_or(setting);
+        let line_with = |word: &str| {
+            let quoted = format!("\"{word}\"");
+            text.lines().zip(1..).find(|(line, _)| line.contains(&quoted)).map(|(_, number)| number)
+        };
+        let line = line_with(setting).or_else(|| line_with(key));
+        let line = line.map_or(String::new(), |number: u32| format!(":{number}"));
         Error::usage(format!("{place}{line}: {message}"), next)
     }
 

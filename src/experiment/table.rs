@@ -26,6 +26,36 @@ pub(super) fn cells<'a>(plan: &'a Plan, outcomes: &'a [Outcome]) -> Vec<Cell<'a>
     cells
 }
 
+/// What the runs of a plan are compared by.
+pub(super) struct Score {
+    /// Its name in tables and pictures.
+    pub(super) name: &'static str,
+    of: fn(&Outcome) -> Option<f64>,
+    /// What a run that ended with an error counts as.
+    failed: Option<f64>,
+}
+
+impl Score {
+    /// Of image networks the best accuracy; of translation test BLEU, or where nothing is scored the last validation's BLEU, or
+    /// where training does not measure that its loss.
+    pub(super) fn of(plan: &Plan, outcomes: &[Outcome]) -> Score {
+        let better = |name, of| Score { name, of, failed: Some(0.0) };
+        match (plan.task, plan.score) {
+            (Trained::Vision, _) => better("best accuracy (%)", |outcome| outcome.best_accuracy),
+            (_, true) => better("BLEU, test", |outcome| outcome.test_bleu),
+            _ if outcomes.iter().any(|outcome| outcome.last_bleu.is_some()) => {
+                better("BLEU, last validation", |outcome| outcome.last_bleu)
+            }
+            _ => Score { name: "validation nll (bits)", of: |outcome| outcome.validation_nll, failed: None },
+        }
+    }
+
+    /// The scores of a cell's runs.
+    pub(super) fn values(&self, cell: &Cell) -> Vec<f64> {
+        cell.values(self.of, self.failed)
+    }
+}
+
 impl Cell<'_> {
     /// The values that are known of a quantity; `instead` is that of runs that ended with an error.
     pub(super) fn values(&self, quantity: fn(&Outcome) -> Option<f64>, instead: Option<f64>) -> Vec<f64> {
@@ -59,10 +89,14 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
         let _ = writeln!(text, "Losses are bits a target token; label smoothing is part of the training loss.\n");
     }
     let axes: String = plan.axes.iter().map(|axis| format!(" {} |", short(&axis.key))).collect();
-    let columns = match (plan.task, plan.score) {
-        (Trained::Vision, _) => " Acc₀ | Acc_best | Acc₀, by seed |",
-        (Trained::Translation, true) => " validation nll | BLEU, validation | BLEU, test | test, by seed |",
-        (Trained::Translation, false) => " validation nll | BLEU, last validation | by seed |",
+    let score = Score::of(plan, outcomes);
+    let columns = match plan.task {
+        Trained::Vision => " Acc₀ | Acc_best | Acc₀, by seed |".to_string(),
+        Trained::Translation if plan.score => {
+            " validation nll | BLEU, validation | BLEU, test | test, by seed |".to_string()
+        }
+        Trained::Translation if score.failed.is_none() => " validation nll |".to_string(),
+        Trained::Translation => format!(" validation nll | {} | by seed |", score.name),
     };
     let header = format!("| method |{axes} runs | training loss |{columns}");
     let _ = writeln!(text, "{header}\n|{}", "---|".repeat(header.matches('|').count() - 1));
@@ -79,15 +113,15 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
         }
         let nll = mean(&cell.values(|outcome| outcome.validation_nll, None), 3);
         let _ = write!(text, " {nll} |");
-        let scores = if plan.score {
+        if plan.score {
             let valid = mean(&cell.values(|outcome| outcome.validation_bleu, Some(0.0)), 2);
             let _ = write!(text, " {valid} |");
-            cell.values(|outcome| outcome.test_bleu, Some(0.0))
-        } else {
-            cell.values(|outcome| outcome.last_bleu, Some(0.0))
-        };
-        let each: Vec<String> = scores.iter().map(|bleu| format!("{bleu:.2}")).collect();
-        let _ = write!(text, " {} | {} |", mean(&scores, 2), each.join(", "));
+        }
+        if score.failed.is_some() {
+            let scores = score.values(&cell);
+            let each: Vec<String> = scores.iter().map(|bleu| format!("{bleu:.2}")).collect();
+            let _ = write!(text, " {} | {} |", mean(&scores, 2), each.join(", "));
+        }
         text.push('\n');
     }
     let failures: Vec<&Outcome> = outcomes.iter().filter(|outcome| outcome.failure.is_some()).collect();

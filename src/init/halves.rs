@@ -20,14 +20,6 @@ pub trait Halves {
     /// # Errors
     /// What going through data brings.
     fn skip(&mut self) -> Result<()>;
-
-    /// Whether the files that batches are read from still are what they were, where anything is read from files.
-    ///
-    /// # Errors
-    /// [`crate::Error::Content`] where batches may not have been what they are taken for.
-    fn check_files(&self) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// Which of `n` rows, 3 or more, S and S̃ take: s = ⌊n/(2 − r)⌋ each, the share r = `overlap` of them in common.

@@ -8,7 +8,7 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::RGBColor;
 
 use super::axis::Axis;
-use super::panel::{LegendEntry, Marker, PALETTE, Panel, Stroke, centred_text, legend, upright_text};
+use super::panel::{LegendEntry, MARKERS, Marker, PALETTE, Panel, Stroke, centred_text, legend, upright_text};
 use super::picture::{Area, Drawn, Format, Picture, save};
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
@@ -62,7 +62,6 @@ const COLUMNS: [(Group, &str); 10] = [
     (Group::Linear, "convolutions, other linear layers"),
 ];
 
-const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
 /// Where the decoder begins.
 const BORDER: Stroke = Stroke { dashed: true, ..line(RGBColor(120, 120, 120)) };
 

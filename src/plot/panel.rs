@@ -57,6 +57,9 @@ pub enum Marker {
     Diamond,
 }
 
+/// All of them.
+pub const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
+
 impl Marker {
     /// Its corners around (0, 0); a disc has none.
     fn corners(self, radius: i32) -> Vec<(i32, i32)> {

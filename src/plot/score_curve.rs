@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::prelude::DrawingBackend;
 
 use super::axis::Axis;
-use super::panel::{LegendEntry, Marker, PALETTE, Panel, Stroke, legend};
+use super::panel::{LegendEntry, MARKERS, PALETTE, Panel, Stroke, legend};
 use super::picture::{Area, Drawn, Picture, save};
 use crate::error::{Error, Result};
 
@@ -52,7 +52,6 @@ struct ScoreCurves {
 impl ScoreCurves {
     /// How a method's mean and its runs are drawn.
     fn strokes(number: usize) -> (Stroke, Stroke) {
-        const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
         let line = Stroke::line(PALETTE[number % PALETTE.len()], 4);
         let mean =
             Stroke { point: 9, marker: MARKERS[number % MARKERS.len()], dashed: number >= PALETTE.len(), ..line };

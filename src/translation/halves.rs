@@ -38,7 +38,6 @@ impl<'a> OverlappingHalves<'a> {
                 "raise gradinit.max_tokens or give more data",
             ));
         }
-        data.fingerprint(); // What is touched only is known to be the same from here on.
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(u64::MAX);
         let (overlap, longer_first) = (config.overlap, config.longer_first);
@@ -67,14 +66,12 @@ impl Halves for OverlappingHalves<'_> {
     fn draw(&mut self) -> Result<(TranslationBatch, TranslationBatch)> {
         let batch = self.next()?;
         let (s, s_tilde) = halves(batch.len(), self.overlap);
-        Ok((self.data.collate(&batch[s])?, self.data.collate(&batch[s_tilde])?))
+        let drawn = (self.data.collate(&batch[s])?, self.data.collate(&batch[s_tilde])?);
+        self.data.check_files()?; // What was replaced is read on as it was.
+        Ok(drawn)
     }
 
     fn skip(&mut self) -> Result<()> {
         self.next().map(|_| ())
-    }
-
-    fn check_files(&self) -> Result<()> {
-        self.data.check_files().map(|_| ())
     }
 }
