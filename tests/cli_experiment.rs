@@ -72,6 +72,11 @@ set = ["optimizer.kind=sgd", "schedule.learning_rate=1e30"]
     assert!(notes.contains("run 4 of 4") && notes.contains("$ nmt train --data data --config recipe.toml"), "{notes}");
     assert_eq!(std::fs::metadata(&outcome).unwrap().modified().unwrap(), before);
     assert!(std::fs::read_to_string(lab.path("table.md")).unwrap().contains("6 of 12 runs have ended"));
+
+    // Other sentences to translate make another table.
+    lab.other_data("other", "test");
+    let other: Vec<&str> = command.iter().map(|word| if *word == "data" { "other" } else { word }).collect();
+    lab.nmt(&other).fails(2, &["beta2=0.98/seed-2: expected a run of this plan", "one with other data than other"]);
 }
 
 /// Oracle: the last validation in each run's log.
@@ -285,17 +290,38 @@ fn every_plan_is_one() {
     assert_eq!(plans, 10);
 }
 
+/// Copy a folder of kept runs, without what says which data they are of: those are not at hand here. The number of runs.
+fn copy_runs(from: &Path, to: &Path) -> usize {
+    std::fs::create_dir_all(to).unwrap();
+    let mut runs = 0;
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (file, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if file.is_dir() {
+            runs += copy_runs(&file, &to.join(name));
+        } else if name == "outcome.json" {
+            let mut outcome = common::json(&file);
+            outcome.as_object_mut().unwrap().remove("data");
+            std::fs::write(to.join(name), outcome.to_string()).unwrap();
+            runs += 1;
+        } else {
+            std::fs::copy(&file, to.join(name)).unwrap();
+        }
+    }
+    runs
+}
+
 /// The runs that are kept in results/ are those of their plans, so that whoever copies them goes on from there.
 #[test]
 fn kept_runs_belong_to_their_plans() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let lab = Lab::new();
     lab.preprocess();
-    for (plan, runs) in [("multi30k_table2.toml", "results/table2/runs"), ("multi30k_long.toml", "results/long/runs")] {
-        let plan = here.join("configs/experiments").join(plan);
-        let [plan, runs] = [plan, here.join(runs)].map(|path| path.to_str().unwrap().to_string());
-        let left = lab.nmt(&["experiment", &plan, "--data", "data", "--output", &runs, "--dry-run"]).ok();
-        let kept = std::fs::read_dir(&runs).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
-        assert!(kept > 0 && left.lines().all(|line| line.starts_with(&runs)), "{left}");
+    for name in ["table2", "long", "boundary"] {
+        let kept = copy_runs(&here.join("results").join(name).join("runs"), &lab.path(name));
+        let plan = here.join(format!("configs/experiments/multi30k_{name}.toml"));
+        let planned = nmt::experiment::Plan::load(&plan).unwrap().runs().len();
+        let plan = plan.to_str().unwrap();
+        let left = lab.nmt(&["experiment", plan, "--data", "data", "--output", name, "--dry-run"]).ok();
+        assert!(kept > 0 && left.lines().count() == planned - kept, "{kept} of {planned}, left: {left}");
     }
 }

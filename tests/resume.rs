@@ -53,7 +53,11 @@ fn gradinit_resumed_is_never_having_stopped() {
     assert!((1..1000).contains(&before), "{before}");
     lab.nmt(&arguments("stopped.safetensors", &[])).fails(2, &["stopped.partial.json holds a run", "--resume"]);
     let other = arguments("stopped.safetensors", &["--resume", "--seed=2"]);
-    lab.nmt(&other).fails(2, &["expected the settings that the run began with"]);
+    lab.nmt(&other).fails(2, &["stopped.partial.json: expected training.seed = 1 as the run began, found 2"]);
+    lab.other_data("other", "train");
+    let other: Vec<&str> =
+        resume.iter().map(|word| if *word == "--data=data" { "--data=other" } else { word }).collect();
+    lab.nmt(&other).fails(2, &["expected the data as the run began, found other data"]);
     lab.stop_after(&resume, wait / 4, "-KILL");
     assert!(!partial.exists() || iteration() >= before, "fewer than before, and not at the end");
     // None: it came before the program listened.
@@ -159,4 +163,62 @@ fn one_process_at_a_time_trains_in_a_run_folder() {
     first.wait().unwrap();
     let again = lab.train_arguments("run", &["--max-updates=100000", "--stop-after=1", "--resume"]);
     lab.nmt(&again).ok();
+}
+
+/// The configuration and the data that a run began with are in `last`: what lies beside it can be edited or lost.
+#[test]
+fn what_a_run_began_with_decides() {
+    let lab = Lab::new();
+    lab.preprocess().train("run", &["--max-updates=20", "--stop-after=10", "--set=training.log_every=5"]).ok();
+    let (config, resume) =
+        (lab.path("run/config.toml"), |data| vec!["train", "--data", data, "--output", "run", "--resume"]);
+    let written = std::fs::read_to_string(&config).unwrap();
+
+    std::fs::write(&config, written.replace("dropout = 0.1", "dropout = 0.2")).unwrap();
+    lab.nmt(&resume("data")).fails(2, &["run/config.toml: expected model.dropout = 0.1 as the run began, found 0.2"]);
+    // Half a file, at the end of a line.
+    let half = written[..written.len() / 2].rsplit_once('\n').unwrap().0;
+    std::fs::write(&config, half).unwrap();
+    lab.nmt(&resume("data")).fails(2, &["run/config.toml: expected ", " as the run began, found "]);
+    std::fs::write(&config, &written).unwrap();
+
+    // What is refused changes nothing.
+    lab.other_data("other", "train").other_data("validated", "valid");
+    for (data, message) in [("other", "expected the data that the run began with"), ("validated", "of the split valid")]
+    {
+        let mut longer = resume(data);
+        longer.push("--max-updates=40");
+        lab.nmt(&longer).fails(2, &[message]);
+        assert_eq!(std::fs::read_to_string(&config).unwrap(), written);
+    }
+    let log = lab.path("run/log.jsonl");
+    let events = std::fs::read(&log).unwrap();
+    std::fs::write(&log, "").unwrap();
+    lab.nmt(&resume("data")).fails(1, &["run/log.jsonl: expected at least", "--init"]);
+    std::fs::write(&log, events).unwrap();
+
+    std::fs::remove_file(&config).unwrap();
+    lab.nmt(&resume("data")).ok();
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), written);
+    lab.train("whole", &["--max-updates=20", "--set=training.log_every=5"]).ok();
+    common::assert_same_tensors(&lab.path("whole/last.safetensors"), &lab.path("run/last.safetensors"));
+}
+
+#[test]
+fn a_folder_of_other_files_is_no_place_for_a_run() {
+    let lab = Lab::new();
+    lab.preprocess();
+    std::fs::create_dir(lab.path("my")).unwrap();
+    std::fs::write(lab.path("my/config.toml"), "# mine\n").unwrap();
+    lab.train("my", &[]).fails(2, &["my: expected a folder without a run, found config.toml"]);
+    assert_eq!(std::fs::read_to_string(lab.path("my/config.toml")).unwrap(), "# mine\n");
+    lab.train("data", &[]).fails(2, &["data: expected a folder without a run, found dict.de.txt"]);
+    // Without `last` there is nothing to go on with, and what is there stays.
+    lab.train("run", &["--max-updates=4"]).ok();
+    std::fs::remove_file(lab.path("run/last.safetensors")).unwrap();
+    let best = std::fs::read(lab.path("run/best.safetensors")).unwrap();
+    for resume in [&[][..], &["--resume"]] {
+        lab.train("run", &[&["--max-updates=3"], resume].concat()).fails(2, &["found best.safetensors", "--output"]);
+    }
+    assert_eq!(std::fs::read(lab.path("run/best.safetensors")).unwrap(), best);
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nmt::data::DataFolder;
+use nmt::data::ParallelDataset;
 use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, markdown, picture};
 use nmt::{Error, Result, files, machine, progress};
 
@@ -52,7 +52,7 @@ impl ExperimentArgs {
         }
         let signal = signals::watch()?;
         let shell = Shell { quiet, threads, signal: &signal };
-        let runner = Runner { plan: &plan, data: &self.data, output: &self.output, shell };
+        let runner = Runner::new(&plan, &self.data, &self.output, shell)?;
         let runs = plan.runs();
         let mut left = Vec::new();
         for run in &runs {
@@ -64,7 +64,6 @@ impl ExperimentArgs {
         }
         // Seed by seed, so that an unfinished table compares all methods.
         left.sort_by_key(|run| plan.seeds.iter().position(|seed| *seed == run.seed));
-        runner.check_data()?;
         if self.dry_run {
             let line = |run: &&PlannedRun| format!("{}\n", self.output.join(&run.folder).display());
             return super::print(&left.iter().map(line).collect::<String>());
@@ -114,29 +113,37 @@ impl ExperimentArgs {
 
 /// Runs what a plan says.
 pub struct Runner<'a> {
-    pub plan: &'a Plan,
-    pub data: &'a Path,
-    pub output: &'a Path,
-    pub shell: Shell<'a>,
+    plan: &'a Plan,
+    data: &'a Path,
+    /// Of the splits that the runs read; empty where that is not known beforehand.
+    fingerprint: String,
+    output: &'a Path,
+    shell: Shell<'a>,
 }
 
-impl Runner<'_> {
-    /// Refuse data without what the runs read.
+impl<'a> Runner<'a> {
+    /// Refuse data without what the runs read, or with damage.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the splits that there are.
-    pub fn check_data(&self) -> Result<()> {
-        if self.plan.task == Trained::Vision {
-            return Ok(()); // The first run says it.
-        }
-        let folder = DataFolder::open(self.data, None, None)?;
-        folder.check_split("train")?;
-        for run in self.plan.runs() {
+    /// [`Error::Usage`] with the splits that there are, and as [`ParallelDataset::open`].
+    pub fn new(plan: &'a Plan, data: &'a Path, output: &'a Path, shell: Shell<'a>) -> Result<Runner<'a>> {
+        let mut splits = vec!["train".to_string()];
+        for run in plan.runs() {
             if let RunConfig::Translation(config) = run.config()? {
-                folder.check_split(&config.validation.split)?;
+                splits.push(config.validation.split);
             }
         }
-        if self.plan.score { folder.check_split("test") } else { Ok(()) }
+        splits.extend(plan.score.then(|| "test".to_string()));
+        splits.sort();
+        splits.dedup();
+        let mut fingerprint = String::new();
+        // Of pictures the first run says what is missing.
+        if plan.task == Trained::Translation {
+            for split in &splits {
+                fingerprint += &ParallelDataset::open(data, split, None, None)?.fingerprint();
+            }
+        }
+        Ok(Runner { plan, data, fingerprint, output, shell })
     }
 
     /// The outcome of a run, where it has ended.
@@ -150,6 +157,9 @@ impl Runner<'_> {
             let message = format!("{}: expected a run of this plan, found one with {what}", folder.display());
             Error::usage(message, "choose another --output, or delete the folder, and what GradInit learnt for it")
         };
+        if ![&outcome.data, &self.fingerprint].iter().any(|data| data.is_empty()) && outcome.data != self.fingerprint {
+            return Err(other(&format!("other data than {}", self.data.display())));
+        }
         let config = run.config()?;
         let saved = folder.join("config.toml");
         if saved.exists() {
@@ -180,7 +190,7 @@ impl Runner<'_> {
     pub fn run(&self, run: &PlannedRun) -> Result<Outcome> {
         let folder = self.output.join(&run.folder);
         let failure = self.train(run, &folder)?;
-        let mut outcome = Outcome::of(run, &folder, failure);
+        let mut outcome = Outcome { data: self.fingerprint.clone(), ..Outcome::of(run, &folder, failure) };
         if let RunConfig::Translation(config) = run.config()?
             && self.plan.score
             && outcome.failure.is_none()

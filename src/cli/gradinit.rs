@@ -6,6 +6,7 @@ use nmt::config::describe;
 use nmt::data::ParallelDataset;
 use nmt::init::gradinit::Target;
 use nmt::task::Task;
+use nmt::train::TrainingData;
 use nmt::translation::{OverlappingHalves, TranslationData, initialise, model_for};
 use nmt::{Error, Result, machine, progress};
 
@@ -124,6 +125,13 @@ impl GradInitArgs {
         let theta0 = self.learn.theta0(model.layout(), &identity, device, fresh)?;
         let mut halves = OverlappingHalves::new(&data, &config.gradinit, seed)?;
         let described = describe(&config)?;
-        self.learn.learn(&model, &theta0, (&config.gradinit, &described), &mut halves, identity, stopped)
+        self.learn.learn(
+            &model,
+            &theta0,
+            (&config.gradinit, &described, data.fingerprint()),
+            &mut halves,
+            identity,
+            stopped,
+        )
     }
 }

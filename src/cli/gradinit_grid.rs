@@ -40,8 +40,7 @@ impl Grid<'_> {
         let runs = plan.runs();
         let signal = signals::watch()?;
         let shell = Shell { quiet: progress::quiet(), threads: self.threads, signal: &signal };
-        let runner = Runner { plan: &plan, data: self.data, output: &folder, shell };
-        runner.check_data()?; // And every configuration.
+        let runner = Runner::new(&plan, self.data, &folder, shell)?; // It checks every configuration.
         let mut outcomes = Vec::new();
         for (number, run) in runs.iter().enumerate() {
             progress::note(format!("{} of {}: {}", number + 1, runs.len(), describe(&run.point)));

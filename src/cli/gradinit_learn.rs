@@ -104,20 +104,20 @@ impl LearnOptions {
     }
 
     /// Run GradInit from `theta0` on what `halves` gives, and write the rescaled parameters to `--output`, the scales and the
-    /// trajectory beside it; `identity` goes into the file. `config` is the whole configuration: a run goes on only under the
-    /// one that it began with.
+    /// trajectory beside it; `identity` goes into the file. `config` is the whole configuration and `data` the
+    /// fingerprint of the data: a run goes on only with those that it began with.
     pub fn learn<T: Task>(
         &self,
         task: &T,
         theta0: &Tensor,
-        (settings, config): (&GradInitConfig, &str),
+        (settings, config, data): (&GradInitConfig, &str, String),
         halves: &mut impl Halves<Batch = T::Batch>,
         identity: BTreeMap<String, String>,
         stopped: impl Fn() -> Option<i32>,
     ) -> Result<()> {
         let (layout, output) = (task.layout(), self.output.as_path());
         let blocks = layout.blocks();
-        let mut partial = Partial::start(config, theta0, blocks.len())?;
+        let mut partial = Partial::start(config, data, theta0, blocks.len())?;
         let path = Partial::beside(output);
         if self.resume && path.exists() {
             partial = partial.or_saved(&path)?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nmt::config::differences;
 use nmt::error::Error;
 use nmt::init::gradinit::GradInitState;
 use nmt::{Result, files};
@@ -16,6 +17,9 @@ use super::gradinit_summary::Summary;
 pub struct Partial {
     /// The whole configuration.
     config: String,
+    /// The fingerprint of the data.
+    #[serde(default)]
+    data: String,
     /// SHA-256 of the parameters that are rescaled.
     theta0: String,
     /// The lines of the trajectory so far.
@@ -26,12 +30,13 @@ pub struct Partial {
 
 impl Partial {
     /// Before the first iteration.
-    pub fn start(config: &str, theta0: &Tensor, blocks: usize) -> Result<Partial> {
+    pub fn start(config: &str, data: String, theta0: &Tensor, blocks: usize) -> Result<Partial> {
         let elements = Vec::<f32>::try_from(theta0.to_kind(Kind::Float).to_device(tch::Device::Cpu))?;
         let mut hash = Sha256::new();
         elements.iter().for_each(|element| hash.update(element.to_le_bytes()));
         Ok(Partial {
             config: config.to_string(),
+            data,
             theta0: format!("{:x}", hash.finalize()),
             trajectory: Vec::new(),
             summary: Summary::default(),
@@ -51,14 +56,28 @@ impl Partial {
         let saved: Partial = serde_json::from_str(&files::read_text(path)?)
             .map_err(|error| Error::content(where_(), "a run of GradInit that was stopped", error.to_string(), next))?;
         let differs = |what: &str| {
-            let message = format!("{}: expected the {what} that the run began with, found other ones", path.display());
-            Err(Error::usage(message, "resume with the same options, or give --overwrite to begin anew"))
+            let message = format!("{}: expected {what} as the run began, found", path.display());
+            move |found: &str| {
+                Err(Error::usage(
+                    format!("{message} {found}"),
+                    "resume with the same options, or give --overwrite to begin anew",
+                ))
+            }
         };
         if saved.config != self.config {
-            return differs("settings");
+            let table = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
+            let differences = differences(&table(&saved.config), &table(&self.config))?;
+            let none = ("the settings".to_string(), "others".to_string());
+            let (expected, found) = differences.first().map_or(none, |(key, before, now)| {
+                (format!("{key} = {before}"), now.as_ref().map_or("none".into(), toml::Value::to_string))
+            });
+            return differs(&expected)(&found);
+        }
+        if !saved.data.is_empty() && saved.data != self.data {
+            return differs("the data")("other data");
         }
         if saved.theta0 != self.theta0 || !saved.state.is_of(self.state.scales.len()) {
-            return differs("parameters");
+            return differs("the parameters")("other ones");
         }
         Ok(saved)
     }

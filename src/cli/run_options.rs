@@ -8,8 +8,8 @@ use nmt::error::Error;
 use nmt::optim::OptimizerConfig;
 use nmt::params::safetensors_metadata;
 use nmt::task::Task;
-use nmt::train::{BEST, Checkpoint, LAST, Outcome, RunLock, load_weights};
-use nmt::{Result, progress};
+use nmt::train::{BEST, Checkpoint, LAST, Outcome, RunLock, load_state, load_weights};
+use nmt::{Result, files, progress};
 use tch::{Device, Kind, Tensor};
 
 use super::gradinit_learn::LEARNT_FOR;
@@ -54,6 +54,15 @@ impl RunOptions {
                 "go on with it by --resume, or choose another --output",
             ));
         }
+        if !exists && let Some(name) = self.foreign()? {
+            return Err(Error::usage(
+                format!(
+                    "{}: expected a folder without a run, found {name}, and no {LAST} to go on from",
+                    run.display()
+                ),
+                "choose another --output, or move what is there away",
+            ));
+        }
         if resume && !exists && !config_given {
             return Err(Error::usage(
                 format!("{} holds no {LAST} to go on from", run.display()),
@@ -64,6 +73,41 @@ impl RunOptions {
             progress::note(format!("{} holds no run yet: a new one starts", run.display()));
         }
         Ok(resume && exists)
+    }
+
+    /// What lies in the folder, which has no `last`, that a run would write over. A run that goes on may have died before its
+    /// first checkpoint: what it had written by then is no loss.
+    fn foreign(&self) -> Result<Option<String>> {
+        let mut found = Vec::new();
+        if let Ok(entries) = std::fs::read_dir(&self.output) {
+            for entry in entries {
+                let entry = entry.map_err(Error::io("read", &self.output))?;
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let of_data = name == "preprocess.json" || name == "tokenizer.json" || name.starts_with("dict.");
+                let trained = name == BEST
+                    || name.starts_with("checkpoint-")
+                    || (name == "log.jsonl" && entry.metadata().is_ok_and(|file| file.len() > 0));
+                if trained || (!self.resume && (of_data || name == "config.toml")) {
+                    found.push(name);
+                }
+            }
+        }
+        found.sort();
+        Ok(found.into_iter().next())
+    }
+
+    /// The configuration that the run began with, TOML: what `last` says, or config.toml, where `last` is of a program that did
+    /// not say it. Where config.toml is gone, it is written again.
+    pub fn began_with(&self) -> Result<String> {
+        let saved = self.saved_config();
+        let config = load_state(&self.output.join(LAST))?.config;
+        if config.is_empty() {
+            return files::read_text(&saved);
+        }
+        if !saved.exists() {
+            files::write_whole(&saved, config.as_bytes())?;
+        }
+        Ok(config)
     }
 
     /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the
@@ -163,7 +207,8 @@ pub fn check_unchanged<C: serde::Serialize>(saved: &C, now: &C, path: &Path, may
                     path.display(),
                     new.map_or("none".into(), |new| new.to_string())
                 ),
-                "resume with the same configuration (leave --config and --set out), or start a new run",
+                "resume with the same configuration (leave --config and --set out, and config.toml as the run wrote it), or \
+                 start a new run",
             ));
         }
     }

@@ -7,7 +7,7 @@ use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::optim::ScheduleKind;
 use nmt::task::Task;
-use nmt::train::{Run, train};
+use nmt::train::{LAST, Run, check_run, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, initialise, model_for};
 use nmt::{Result, files, machine, progress};
 
@@ -80,15 +80,29 @@ impl TrainArgs {
         }
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
-        let (checkpoint, _lock) = self.run.begin(resume, &model, &config.optimizer, &identity, device, fresh)?;
+        let (mut checkpoint, _lock) = self.run.begin(resume, &model, &config.optimizer, &identity, device, fresh)?;
 
         let (done, wanted) = (checkpoint.state.update, config.training.max_updates);
         if done > wanted {
             let message = format!("training.max_updates: expected {done} or more, as many as are done, found {wanted}");
             return Err(Error::usage(message, "leave it out, or raise it to go on"));
         }
-        copy_data_files(&dataset.folder, run)?;
-        files::write_whole(&self.run.saved_config(), nmt::config::describe(&config)?.as_bytes())?;
+        let validates = std::mem::replace(&mut checkpoint.state.validation_data, valid.fingerprint());
+        if !validates.is_empty() && validates != checkpoint.state.validation_data {
+            let message = format!(
+                "{}: expected the sentences of the split {} that the run has validated on so far, found other ones",
+                run.join(LAST).display(),
+                config.validation.split
+            );
+            return Err(Error::usage(message, "put them back: scores of different sentences can't be compared"));
+        }
+        let folder = dataset.folder.clone();
+        let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
+        check_run(&data, &checkpoint, run)?;
+        checkpoint.state.config = nmt::config::describe(&config)?;
+        copy_data_files(&folder, run)?;
+        files::write_whole(&self.run.saved_config(), checkpoint.state.config.as_bytes())?;
+        let dataset = data.dataset();
         progress::note(format!(
             "{} → {}: {} sentence pairs, dictionaries of {} and {} entries; {} parameters, {}, {} threads{}",
             dataset.folder.source_lang(),
@@ -101,7 +115,6 @@ impl TrainArgs {
             tch::get_num_threads(),
             if resume { format!(", going on after update {}", checkpoint.state.update) } else { String::new() }
         ));
-        let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
         let validator = Validator::new(valid, &config, device)?;
         let updates_before = checkpoint.state.update;
         let outcome = train(
@@ -128,6 +141,7 @@ impl TrainArgs {
             return Err(Error::usage(message, "leave out what you do not mean"));
         }
         let saved_path = self.run.saved_config();
+        let began_with = if resume { self.run.began_with()? } else { String::new() };
         let mut options = self.config.clone();
         if resume && options.config.is_none() {
             options.config = Some(saved_path.clone());
@@ -148,7 +162,7 @@ impl TrainArgs {
             );
         }
         if resume {
-            let saved = Config::load(Some(&saved_path), &[])?;
+            let saved = Config::parse(&began_with, &saved_path.display().to_string(), &[])?;
             check_unchanged(&saved, &config, &saved_path, &MAY_CHANGE)?;
             let (before, now) = (saved.training.max_updates, config.training.max_updates);
             if before != now {

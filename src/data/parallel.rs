@@ -97,7 +97,7 @@ impl ParallelDataset {
     /// The batch of the pairs `indices`; indices that do not exist are left out.
     ///
     /// # Errors
-    /// [`Error::Content`] where ids are no longer those that were checked: the file was written to since.
+    /// [`Error::Content`] where ids are no longer those that were checked, or may not be: the file was written to since.
     pub fn batch(&self, indices: &[usize]) -> Result<Batch> {
         let indices: Vec<usize> = indices.iter().copied().filter(|&i| i < self.len()).collect();
         let of = |side: &IndexedDataset, dictionary: &Dictionary, i| {
@@ -109,6 +109,7 @@ impl ParallelDataset {
             Ok((of(&self.source, &self.source_dictionary, i)?, of(&self.target, &self.target_dictionary, i)?))
         };
         let pairs: Vec<(Vec<i64>, Vec<i64>)> = indices.iter().map(pair).collect::<Result<_>>()?;
+        self.check_files()?; // After reading: what is written to later is not in this batch. What was replaced is read as it was.
         let pairs: Vec<(&[i64], &[i64])> =
             pairs.iter().map(|(source, target)| (source.as_slice(), target.as_slice())).collect();
         Ok(collate(&pairs, &indices))

@@ -27,6 +27,9 @@ pub struct Outcome {
     pub point: Vec<(String, String)>,
     /// The seed.
     pub seed: u64,
+    /// The fingerprint of the data that it was trained and scored on; empty: not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub data: String,
     /// Updates done.
     pub updates: u64,
     /// Epochs begun.
@@ -68,6 +71,7 @@ impl Outcome {
             method: run.method.clone(),
             point: run.point.clone(),
             seed: run.seed,
+            data: String::new(),
             updates: training.map_or(0, |point| point.update),
             epochs: training.and_then(|point| point.epoch).unwrap_or(0),
             training_loss: training.and_then(|point| point.loss),

@@ -198,6 +198,7 @@ mod tests {
             method: method.into(),
             point: vec![("schedule.learning_rate".into(), rate.into()), ("optimizer.beta2".into(), "0.9".into())],
             seed,
+            data: String::new(),
             updates: 10,
             epochs: 1,
             training_loss: Some(4.0),

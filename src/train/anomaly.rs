@@ -3,7 +3,7 @@
 use super::trainer::Sums;
 use crate::error::Error;
 use crate::params::Layout;
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 /// After so many of them in a row a run is given up.
 pub(super) const IN_A_ROW: u64 = 3;
@@ -24,8 +24,11 @@ impl Anomaly {
             (true, false) => format!("the gradient's norm is {norm}"),
             (false, _) => format!("the loss is {}", sums.loss),
         };
-        let bad = layout.first_non_finite(theta).or_else(|| layout.first_non_finite(&sums.gradient));
-        Some(Anomaly { what, block: bad.map_or("none".into(), |block| block.name.clone()) })
+        let of = |whose: &str, vector: &Tensor| {
+            layout.first_non_finite(vector).map(|block| format!("{whose} of {}", block.name))
+        };
+        let bad = of("weights", theta).or_else(|| of("the gradient", &sums.gradient));
+        Some(Anomaly { what, block: bad.unwrap_or("none".into()) })
     }
 
     /// What a step has left: the first block that is not finite, of θ and of what the optimiser remembers.
@@ -39,9 +42,13 @@ impl Anomaly {
     }
 
     /// The end of a run at `update` (from 1), on these dataset indices; `saved` says what there is to inspect.
-    pub fn into_error(self, update: u64, indices: &[Vec<usize>], saved: &str) -> Error {
+    pub fn into_error(self, update: u64, indices: &[Vec<usize>], compute: Kind, saved: &str) -> Error {
         let sentences: Vec<String> = indices.iter().flatten().take(8).map(usize::to_string).collect();
-        let next = "lower schedule.learning_rate, set optimizer.clip_norm, or train with training.compute=fp32";
+        let precise = if compute == Kind::Float { "" } else { ", or train with training.compute=fp32" };
+        let next = format!(
+            "in a new run, which may begin with --init from a checkpoint of this one: lower schedule.learning_rate, set \
+             optimizer.clip_norm{precise}"
+        );
         Error::NonFinite {
             what: self.what,
             update,

@@ -58,6 +58,12 @@ pub struct State {
     /// The fingerprint of the training data.
     #[serde(default)]
     pub data: String,
+    /// The fingerprint of the data that validates.
+    #[serde(default)]
+    pub validation_data: String,
+    /// The configuration, TOML.
+    #[serde(default)]
+    pub config: String,
 }
 
 /// What is summed up between two lines of the log.
@@ -132,11 +138,7 @@ impl Checkpoint {
         identity: &BTreeMap<String, String>,
     ) -> Result<Checkpoint> {
         let metadata = check_metadata(path, identity)?;
-        let state =
-            metadata.get(STATE_KEY).and_then(|text| serde_json::from_str::<State>(text).ok()).ok_or_else(|| {
-                let next = "resume from the `last` checkpoint that `nmt train` wrote";
-                Error::content(path.display().to_string(), "a checkpoint with the state of a run", "weights only", next)
-            })?;
+        let state = state_of(path, &metadata)?;
         let of_optimizer = optimizer.state().into_iter().map(|(prefix, _)| format!("optimizer.{prefix}"));
         let prefixes: Vec<String> = std::iter::once(String::new()).chain(of_optimizer).collect();
         let mut vectors = task.layout().load_all(path, &prefixes)?;
@@ -145,6 +147,21 @@ impl Checkpoint {
         optimizer.restore(vectors, state.update);
         Ok(Checkpoint { theta, optimizer, state })
     }
+}
+
+fn state_of(path: &Path, metadata: &BTreeMap<String, String>) -> Result<State> {
+    metadata.get(STATE_KEY).and_then(|text| serde_json::from_str::<State>(text).ok()).ok_or_else(|| {
+        let next = "resume from the `last` checkpoint that `nmt train` wrote";
+        Error::content(path.display().to_string(), "a checkpoint with the state of a run", "weights only", next)
+    })
+}
+
+/// Read where a run stands, of a file that [`Checkpoint::save`] wrote.
+///
+/// # Errors
+/// [`Error::Content`] when the file is damaged or has weights only.
+pub fn load_state(path: &Path) -> Result<State> {
+    state_of(path, &safetensors_metadata(path)?)
 }
 
 /// Write θ alone.

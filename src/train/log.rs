@@ -19,24 +19,34 @@ pub struct Log {
 }
 
 impl Log {
+    /// Refuse a log that is shorter than what of it belongs to a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Content`] where it is.
+    pub fn check(folder: &Path, keep: u64) -> Result<()> {
+        let path = folder.join(NAME);
+        let length = std::fs::metadata(&path).map_or(0, |file| file.len());
+        if length >= keep {
+            return Ok(());
+        }
+        Err(Error::content(
+            path.display().to_string(),
+            format!("at least {keep} bytes, as at the last checkpoint"),
+            format!("{length} bytes"),
+            "restore the log, or start a new run, with --init from this one's last.safetensors",
+        ))
+    }
+
     /// Open `FOLDER/log.jsonl` behind its first `keep` bytes: what was written after the checkpoint that is resumed
     /// from goes, since it will be written again.
     ///
     /// # Errors
-    /// [`Error::Content`] when the file is shorter than `keep`.
+    /// As [`Log::check`].
     pub fn open(folder: &Path, keep: u64) -> Result<Log> {
+        Log::check(folder, keep)?;
         let path = folder.join(NAME);
         let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let mut file = open.map_err(Error::io("write", &path))?;
-        let length = file.metadata().map_err(Error::io("read", &path))?.len();
-        if length < keep {
-            return Err(Error::content(
-                path.display().to_string(),
-                format!("at least {keep} bytes, as at the last checkpoint"),
-                format!("{length} bytes"),
-                "restore the log, or start a new run",
-            ));
-        }
         file.set_len(keep).map_err(Error::io("write", &path))?;
         file.seek(SeekFrom::End(0)).map_err(Error::io("write", &path))?;
         Ok(Log { path, file, bytes: keep })

@@ -10,8 +10,8 @@ mod retention;
 mod trainer;
 
 pub use average::average;
-pub use checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, load_running, load_weights, save_weights};
+pub use checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, load_running, load_state, load_weights, save_weights};
 pub use lock::RunLock;
 pub use log::Log;
 pub use retention::{checkpoint_name, checkpoints};
-pub use trainer::{LoopConfig, Outcome, Run, TrainingData, Units, Validation, train};
+pub use trainer::{LoopConfig, Outcome, Run, TrainingData, Units, Validation, check_run, train};

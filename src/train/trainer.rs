@@ -149,6 +149,22 @@ pub struct Outcome {
     pub reason: &'static str,
 }
 
+/// Refuse to go on with a run on other data than it began with, and without its log: before anything in its folder changes.
+///
+/// # Errors
+/// [`Error::Usage`] for other data, [`Error::Content`] for a log that is too short.
+pub fn check_run<D: TrainingData>(data: &D, checkpoint: &Checkpoint, folder: &Path) -> Result<()> {
+    let State { data: began_with, log_bytes, .. } = &checkpoint.state;
+    if !began_with.is_empty() && *began_with != data.fingerprint() {
+        let last = folder.join(LAST);
+        return Err(Error::usage(
+            format!("{}: expected the data that the run began with, found other data", last.display()),
+            format!("resume on those; to train on with others begin a new run, with --init {}", last.display()),
+        ));
+    }
+    Log::check(folder, *log_bytes)
+}
+
 /// Train from `checkpoint` on. `validate` is called when a validation is due; `signal` says whether the run was asked
 /// to stop.
 ///
@@ -175,15 +191,8 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     let schedule = Schedule::new(&config.schedule, config.max_updates);
     let units = data.units();
     let layout = task.layout();
-    let fingerprint = data.fingerprint();
-    if !checkpoint.state.data.is_empty() && checkpoint.state.data != fingerprint {
-        let last = folder.join(LAST);
-        return Err(Error::usage(
-            format!("{}: expected the data that the run began with, found other data", last.display()),
-            format!("resume on those; to train on with others begin a new run, with --init {}", last.display()),
-        ));
-    }
-    checkpoint.state.data = fingerprint;
+    check_run(data, &checkpoint, folder)?;
+    checkpoint.state.data = data.fingerprint();
     let mut batches = data.epoch(checkpoint.state.epoch)?;
     try_largest(task, data, &checkpoint.theta, &batches, config)?;
     let mut log = Log::open(folder, checkpoint.state.log_bytes)?;
@@ -247,7 +256,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
                 let path = folder.join(ANOMALY);
                 checkpoint.save(&path, task, identity)?;
                 let saved = format!("what it stood at is in {}, the sentences in the log", path.display());
-                return Err(anomaly.into_error(update, group, &saved));
+                return Err(anomaly.into_error(update, group, config.compute, &saved));
             }
         } else {
             let state = &mut checkpoint.state;

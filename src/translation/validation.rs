@@ -70,7 +70,6 @@ impl Validator {
             }
             Ok(())
         })?;
-        self.dataset.check_files()?; // What was replaced is read on as it was.
         let bits = |sum: f64| sum / tokens.max(1) as f64 / LN_2;
         let bleu = match self.bleu && !self.sources.is_empty() {
             true => Some(self.bleu(model, theta)?),

@@ -2,6 +2,7 @@
 
 use nmt::config::describe;
 use nmt::task::Task;
+use nmt::train::TrainingData;
 use nmt::vision::pictures::Split;
 use nmt::vision::{PictureHalves, initialise};
 use nmt::{Result, machine};
@@ -39,6 +40,13 @@ impl VisionGradInitArgs {
         let theta0 = self.learn.theta0(network.layout(), &identity, device, fresh)?;
         let mut halves = PictureHalves::new(&data, overlap, config.training.seed)?;
         let described = describe(&config)?;
-        self.learn.learn(&network, &theta0, (&config.gradinit, &described), &mut halves, identity, stopped)
+        self.learn.learn(
+            &network,
+            &theta0,
+            (&config.gradinit, &described, data.fingerprint()),
+            &mut halves,
+            identity,
+            stopped,
+        )
     }
 }

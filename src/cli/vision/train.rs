@@ -2,7 +2,7 @@
 
 use nmt::config::describe;
 use nmt::task::Task;
-use nmt::train::{Run, train};
+use nmt::train::{Run, check_run, train};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate, initialise};
 use nmt::{Result, files, machine, progress};
@@ -45,8 +45,10 @@ impl VisionTrainArgs {
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &network, &data, device, &signal);
-        let (checkpoint, _lock) = self.run.begin(resume, &network, &config.optimizer, &identity, device, fresh)?;
-        files::write_whole(&self.run.saved_config(), describe(&config)?.as_bytes())?;
+        let (mut checkpoint, _lock) = self.run.begin(resume, &network, &config.optimizer, &identity, device, fresh)?;
+        check_run(&data, &checkpoint, run)?;
+        checkpoint.state.config = describe(&config)?;
+        files::write_whole(&self.run.saved_config(), checkpoint.state.config.as_bytes())?;
         let settings = config.training_loop(data.pictures().len());
         progress::note(format!(
             "{} pictures of {} classes, {} to validate on; {}, {} parameters, {}, {} threads{}",
@@ -76,11 +78,12 @@ impl VisionTrainArgs {
     /// The configuration, with everything automatic resolved.
     fn resolve(&self, resume: bool) -> Result<VisionConfig> {
         let saved_path = self.run.saved_config();
+        let began_with = if resume { self.run.began_with()? } else { String::new() };
         let options = if resume { self.network.or_config(saved_path.clone()) } else { self.network.clone() };
         let mut config = options.load(&[setting("training.max_epochs", self.max_epochs), self.run.setting()])?;
         config.training.compute = config.training.compute.resolved();
         if resume {
-            let saved = VisionConfig::load(Some(&saved_path), &[])?;
+            let saved = VisionConfig::parse(&began_with, &saved_path.display().to_string(), &[])?;
             check_unchanged(&saved, &config, &saved_path, &[])?;
         }
         Ok(config)
