@@ -45,8 +45,14 @@ fn gradinit_resumed_is_never_having_stopped() {
     let mut wait = Duration::from_millis(100);
     while !partial.exists() {
         let code = lab.stop_after(&resume, wait, "-INT");
-        assert!(code == Some(130) || code.is_none(), "{code:?}");
-        // Less than what it takes, on any machine.
+        assert!(code == Some(130) || code == Some(0) || code.is_none(), "{code:?}");
+        // Or after all was done, where the machine had other things to do before.
+        if code == Some(0) {
+            for suffix in ["safetensors", "scales.json", "trajectory.jsonl"] {
+                std::fs::remove_file(lab.path("stopped.x").with_extension(suffix)).unwrap();
+            }
+            wait /= 2;
+        }
         wait = wait * 5 / 4;
     }
     let before = iteration();
