@@ -211,7 +211,12 @@ fn other_data_under_gradinit_are_noticed() {
         std::fs::File::options().write(true).open(file).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
     });
     assert_eq!(code, Some(0), "{message}");
-    let (code, message) = gradinit("other.safetensors", "1000000", &write_other_words);
+    let (code, message) = gradinit("other.safetensors", "1000000", &|file| {
+        // Nobody else makes the same file meanwhile.
+        let second = [&["gradinit", "--data", "data", "--output", "other.safetensors"], TINY].concat();
+        lab.nmt(&second).fails(1, &["other.safetensors: expected a file that no other process is making"]);
+        write_other_words(file);
+    });
     assert!(code == Some(1) && message.contains("was written to while it is read"), "{code:?}: {message}");
     assert!(lab.path("same.safetensors").exists() && !lab.path("other.safetensors").exists());
 }

@@ -105,9 +105,7 @@ impl GradInitArgs {
     pub fn run(&self, threads: Option<usize>) -> Result<()> {
         let settings = self.settings()?;
         let config = self.config.load(&settings)?;
-        if !self.learn.check_output()? {
-            return Ok(());
-        }
+        let Some(_lock) = self.learn.take_output()? else { return Ok(()) };
         if let (Some(recipe), false) = (&self.config.config, self.grid.is_empty()) {
             let seed = config.training.seed;
             let settings = self.config.set.iter().cloned().chain(settings.into_iter().flatten()).collect();

@@ -10,7 +10,7 @@ use nmt::init::rescale;
 use nmt::params::Layout;
 use nmt::progress::{self, Progress};
 use nmt::task::Task;
-use nmt::train::{load_weights, save_weights};
+use nmt::train::{OutputLock, load_weights, save_weights};
 use nmt::{Result, files};
 use serde_json::json;
 use tch::{Device, Tensor};
@@ -65,9 +65,9 @@ impl LearnOptions {
         ]
     }
 
-    /// Refuse an output that `nmt train` would not take, or that is there. Whether there is anything to do: not where what is
-    /// to be taken up again has ended.
-    pub fn check_output(&self) -> Result<bool> {
+    /// Refuse an output that `nmt train` would not take, that is there, or that another process makes. The right to make it; none
+    /// where there is nothing to do, since what is to be taken up again has ended.
+    pub fn take_output(&self) -> Result<Option<OutputLock>> {
         let output = &self.output;
         if output.extension().is_none_or(|extension| extension != "safetensors") {
             return Err(Error::usage(
@@ -75,20 +75,21 @@ impl LearnOptions {
                 format!("give {}", output.with_extension("safetensors").display()),
             ));
         }
+        let lock = OutputLock::take(output)?;
         let partial = Partial::beside(output);
         if self.overwrite || (self.resume && partial.exists()) {
-            return Ok(true);
+            return Ok(Some(lock));
         }
         if output.exists() && self.resume {
             progress::note(format!("nothing to do: {} is whole", output.display()));
-            return self.print().map(|()| false);
+            return self.print().map(|()| None);
         }
         check_new(output, self.overwrite)?;
         if partial.exists() && !self.resume {
             let message = format!("{} holds a run that was stopped", partial.display());
             return Err(Error::usage(message, "go on with it by --resume, or give --overwrite to begin anew"));
         }
-        Ok(true)
+        Ok(Some(lock))
     }
 
     /// The parameters to rescale: those of `--init`, or what `fresh` draws.

@@ -98,7 +98,7 @@ impl Split<'_> {
             if self.detokenize { "detokenised" } else { "tokenised as the data are, subwords joined" },
             options.search.beam,
             options.search.length_penalty,
-            model.checkpoint.display()
+            model.checkpoints()
         ));
         let text = |ids: &[i64]| if self.detokenize { model.text.restore(ids) } else { model.text.words(ids) };
         let lines = found.iter().map(|best| best.first().map_or(String::new(), |best| text(&best.tokens))).collect();

@@ -63,14 +63,14 @@ impl ScheduleConfig {
     /// use nmt::optim::ScheduleConfig;
     /// let refused = |config: ScheduleConfig| config.check().unwrap_err().to_string();
     /// let negative = ScheduleConfig { learning_rate: -1.0, ..Default::default() };
-    /// assert!(refused(negative).contains("schedule.learning_rate has to be above 0, found -1"));
+    /// assert!(refused(negative).contains("schedule.learning_rate has to be above 0 and finite, found -1"));
     /// let percent = ScheduleConfig { steps: vec![33.0], ..Default::default() };
     /// assert!(refused(percent).contains("schedule.steps have to be between 0 and 1, found 33"));
     /// ```
     pub fn check(&self) -> Result<()> {
         let refuse = |found: &str| Err(Error::usage(format!("schedule.{found}"), ""));
-        if self.learning_rate.is_nan() || self.learning_rate <= 0.0 {
-            return refuse(&format!("learning_rate has to be above 0, found {}", self.learning_rate));
+        if !self.learning_rate.is_finite() || self.learning_rate <= 0.0 {
+            return refuse(&format!("learning_rate has to be above 0 and finite, found {}", self.learning_rate));
         }
         for (key, value) in [("warmup_initial", self.warmup_initial), ("minimum", self.minimum)] {
             if !(0.0..=self.learning_rate).contains(&value) {

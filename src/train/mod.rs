@@ -11,7 +11,7 @@ mod trainer;
 
 pub use average::average;
 pub use checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, load_running, load_state, load_weights, save_weights};
-pub use lock::RunLock;
+pub use lock::{OutputLock, RunLock};
 pub use log::Log;
 pub use retention::{checkpoint_name, checkpoints};
 pub use trainer::{LoopConfig, Outcome, Run, TrainingData, Units, Validation, check_run, train};

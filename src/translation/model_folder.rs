@@ -79,7 +79,7 @@ pub struct ModelFolder {
     /// Its parameters.
     pub theta: Tensor,
     /// Networks of other run folders over the same dictionaries, with their parameters, that translate together with this one.
-    companions: Vec<(Transformer, Tensor)>,
+    companions: Vec<(PathBuf, Transformer, Tensor)>,
 }
 
 impl ModelFolder {
@@ -104,9 +104,15 @@ impl ModelFolder {
             }
             let ModelText { source_dictionary, target_dictionary, .. } = &other.text;
             model.check_dictionaries(&other.folder, source_dictionary, target_dictionary)?;
-            model.companions.push((other.model, other.theta));
+            model.companions.push((other.checkpoint, other.model, other.theta));
         }
         Ok(model)
+    }
+
+    /// The checkpoints of all models that translate together.
+    pub fn checkpoints(&self) -> String {
+        let all = std::iter::once(&self.checkpoint).chain(self.companions.iter().map(|(checkpoint, ..)| checkpoint));
+        all.map(|checkpoint| checkpoint.display().to_string()).collect::<Vec<_>>().join(" + ")
     }
 
     /// Open the run folder `folder`, or the checkpoint `folder` inside one: `best`, or `last` where there is no best.
@@ -166,7 +172,7 @@ impl ModelFolder {
     /// # Errors
     /// None for a folder that was opened.
     pub fn translator(&self, options: &BatchSearch) -> Result<Translator<'_>> {
-        let companions = self.companions.iter().map(|(model, theta)| (model, theta));
+        let companions = self.companions.iter().map(|(_, model, theta)| (model, theta));
         let members: Vec<(&Transformer, &Tensor)> =
             std::iter::once((&self.model, &self.theta)).chain(companions).collect();
         Translator::new(&members, options)

@@ -28,9 +28,7 @@ impl VisionGradInitArgs {
     /// Run GradInit and write what it learnt.
     pub fn run(&self) -> Result<()> {
         let config = self.network.load(&self.learn.settings())?;
-        if !self.learn.check_output()? {
-            return Ok(());
-        }
+        let Some(_lock) = self.learn.take_output()? else { return Ok(()) };
         let (device, overlap) = (machine::device(), config.gradinit.overlap);
         let size = PictureHalves::batch_size(config.training.batch_size, overlap);
         let data = self.pictures.batches(Split::Train, &config, size, device)?;
