@@ -55,29 +55,24 @@ impl Partial {
         let next = "give --overwrite to begin anew";
         let saved: Partial = serde_json::from_str(&files::read_text(path)?)
             .map_err(|error| Error::content(where_(), "a run of GradInit that was stopped", error.to_string(), next))?;
-        let differs = |what: &str| {
-            let message = format!("{}: expected {what} as the run began, found", path.display());
-            move |found: &str| {
-                Err(Error::usage(
-                    format!("{message} {found}"),
-                    "resume with the same options, or give --overwrite to begin anew",
-                ))
-            }
+        let differs = |expected: &str, found: &str| {
+            let message = format!("{}: expected {expected} as the run began, found {found}", path.display());
+            Err(Error::usage(message, "resume with the same options, or give --overwrite to begin anew"))
         };
         if saved.config != self.config {
             let table = |text: &str| text.parse::<toml::Table>().unwrap_or_default();
             let differences = differences(&table(&saved.config), &table(&self.config))?;
-            let none = ("the settings".to_string(), "others".to_string());
-            let (expected, found) = differences.first().map_or(none, |(key, before, now)| {
-                (format!("{key} = {before}"), now.as_ref().map_or("none".into(), toml::Value::to_string))
-            });
-            return differs(&expected)(&found);
+            return match differences.first() {
+                Some((key, before, Some(now))) => differs(&format!("{key} = {before}"), &now.to_string()),
+                Some((key, before, None)) => differs(&format!("{key} = {before}"), "none"),
+                None => differs("the settings", "others"),
+            };
         }
         if !saved.data.is_empty() && saved.data != self.data {
-            return differs("the data")("other data");
+            return differs("the data", "other data");
         }
         if saved.theta0 != self.theta0 || !saved.state.is_of(self.state.scales.len()) {
-            return differs("the parameters")("other ones");
+            return differs("the parameters", "other ones");
         }
         Ok(saved)
     }

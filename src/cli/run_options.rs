@@ -8,7 +8,7 @@ use nmt::error::Error;
 use nmt::optim::OptimizerConfig;
 use nmt::params::safetensors_metadata;
 use nmt::task::Task;
-use nmt::train::{BEST, Checkpoint, LAST, Outcome, RunLock, load_state, load_weights};
+use nmt::train::{BEST, Checkpoint, LAST, Outcome, RunLock, TrainingData, check_run, load_state, load_weights};
 use nmt::{Result, files, progress};
 use tch::{Device, Kind, Tensor};
 
@@ -108,6 +108,13 @@ impl RunOptions {
             files::write_whole(&saved, config.as_bytes())?;
         }
         Ok(config)
+    }
+
+    /// Note what the run is from here on, `config` as TOML, in its checkpoints and in config.toml: where it can be taken up.
+    pub fn note_config<D: TrainingData>(&self, data: &D, checkpoint: &mut Checkpoint, config: String) -> Result<()> {
+        check_run(data, checkpoint, &self.output)?;
+        checkpoint.state.config = config;
+        files::write_whole(&self.saved_config(), checkpoint.state.config.as_bytes())
     }
 
     /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the

@@ -7,9 +7,9 @@ use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::optim::ScheduleKind;
 use nmt::task::Task;
-use nmt::train::{LAST, Run, check_run, train};
+use nmt::train::{LAST, Run, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, initialise, model_for};
-use nmt::{Result, files, machine, progress};
+use nmt::{Result, machine, progress};
 
 use super::model_options::{ConfigOptions, name_of, setting};
 use super::run_options::{RunOptions, check_unchanged};
@@ -96,13 +96,10 @@ impl TrainArgs {
             );
             return Err(Error::usage(message, "put them back: scores of different sentences can't be compared"));
         }
-        let folder = dataset.folder.clone();
         let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
-        check_run(&data, &checkpoint, run)?;
-        checkpoint.state.config = nmt::config::describe(&config)?;
-        copy_data_files(&folder, run)?;
-        files::write_whole(&self.run.saved_config(), checkpoint.state.config.as_bytes())?;
+        self.run.note_config(&data, &mut checkpoint, nmt::config::describe(&config)?)?;
         let dataset = data.dataset();
+        copy_data_files(&dataset.folder, run)?;
         progress::note(format!(
             "{} → {}: {} sentence pairs, dictionaries of {} and {} entries; {} parameters, {}, {} threads{}",
             dataset.folder.source_lang(),

@@ -2,10 +2,10 @@
 
 use nmt::config::describe;
 use nmt::task::Task;
-use nmt::train::{Run, check_run, train};
+use nmt::train::{Run, train};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate, initialise};
-use nmt::{Result, files, machine, progress};
+use nmt::{Result, machine, progress};
 
 use super::super::model_options::{name_of, setting};
 use super::super::run_options::{RunOptions, check_unchanged};
@@ -46,9 +46,7 @@ impl VisionTrainArgs {
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &network, &data, device, &signal);
         let (mut checkpoint, _lock) = self.run.begin(resume, &network, &config.optimizer, &identity, device, fresh)?;
-        check_run(&data, &checkpoint, run)?;
-        checkpoint.state.config = describe(&config)?;
-        files::write_whole(&self.run.saved_config(), checkpoint.state.config.as_bytes())?;
+        self.run.note_config(&data, &mut checkpoint, describe(&config)?)?;
         let settings = config.training_loop(data.pictures().len());
         progress::note(format!(
             "{} pictures of {} classes, {} to validate on; {}, {} parameters, {}, {} threads{}",
