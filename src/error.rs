@@ -69,7 +69,7 @@ pub enum Error {
         /// What to lower.
         next: String,
     },
-    /// SIGINT or SIGTERM: what has to survive was saved.
+    /// SIGINT, SIGTERM or SIGHUP: what has to survive was saved.
     #[error("stopped by {}; {saved}", signal_name(*signal))]
     Interrupted {
         /// The signal's number; the exit code is 128 + this.
@@ -128,6 +128,7 @@ impl Error {
 
 fn signal_name(signal: i32) -> String {
     match signal {
+        1 => "SIGHUP (the terminal closed)".to_string(),
         2 => "Ctrl-C (SIGINT)".to_string(),
         15 => "SIGTERM".to_string(),
         other => format!("signal {other}"),

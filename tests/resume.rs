@@ -229,3 +229,89 @@ fn a_folder_of_other_files_is_no_place_for_a_run() {
     }
     assert_eq!(std::fs::read(lab.path("run/best.safetensors")).unwrap(), best);
 }
+
+/// Weights are read under the configuration that they were trained with, whatever lies beside them.
+#[test]
+fn a_checkpoint_has_its_configuration() {
+    let lab = Lab::new();
+    lab.preprocess().train("run", &["--max-updates=6"]).ok();
+    let score = || lab.nmt(&["score", "--model", "run", "--data", "data", "--json"]);
+    let before = score().ok();
+    assert!(before.contains("\"system\": \"run\"") && before.contains("\"beam\": 5"), "{before}");
+    let config = lab.path("run/config.toml");
+    let written = std::fs::read_to_string(&config).unwrap();
+    let edited = written.replace("\nembed_dim = 32", "\nembed_dim = 64").replace("\nbeam = 5", "\nbeam = 1");
+    for (text, said) in [
+        (edited.as_str(), &["run/config.toml says model.embed_dim = 64", "counts: 32", "search.beam = 1"][..]),
+        ("[model", &["run/config.toml:1: ", "what the checkpoint was trained with counts"]),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let ran = score();
+        assert!(said.iter().all(|part| ran.stderr.contains(part)), "{}", ran.stderr);
+        assert_eq!(ran.ok(), before);
+    }
+    std::fs::remove_file(&config).unwrap();
+    assert_eq!(score().ok(), before);
+    std::fs::remove_file(lab.path("run/best.safetensors")).unwrap();
+    let ran = score();
+    assert!(ran.stderr.contains("run has no best.safetensors"), "{}", ran.stderr);
+    ran.ok();
+}
+
+/// A terminal that closes is no reason to lose work, unless it was said that it means nothing.
+#[test]
+#[cfg(target_os = "linux")]
+fn sighup_saves_where_it_is_not_ignored() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let run_under = |trap: &str, run: &str, signals: &[&str]| {
+        let arguments = lab.train_arguments(run, &["--max-updates=100000", "--set=training.checkpoint_every=1"]);
+        let mut command = std::process::Command::new("bash");
+        command.args(["-c", &format!("{trap} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_nmt")]).args(arguments);
+        let mut child = command.current_dir(lab.path("")).stderr(std::process::Stdio::null()).spawn().unwrap();
+        while !lab.path(run).join("last.safetensors").exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended without a checkpoint");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        for signal in signals {
+            std::process::Command::new("kill").args([*signal, &child.id().to_string()]).status().unwrap();
+            std::thread::sleep(Duration::from_millis(400));
+        }
+        child.wait().unwrap().code()
+    };
+    assert_eq!(run_under("trap '' HUP;", "ignored", &["-HUP", "-TERM"]), Some(143));
+    // A shell cannot give back a signal that was ignored when it began.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    if u64::from_str_radix(ignored, 16).unwrap() & 1 == 0 {
+        assert_eq!(run_under("", "heard", &["-HUP"]), Some(129));
+    } else {
+        eprintln!("skipped: SIGHUP is ignored where the tests run");
+    }
+}
+
+/// Text would become other ids than the model learnt.
+#[test]
+fn files_that_do_not_belong_together_are_refused() {
+    let lab = Lab::new();
+    let files = ["--train=train", "--valid=valid", "--test=test", "--tokenizer=none", "--output=data"];
+    lab.nmt(&[&["preprocess", "--source-lang=de", "--target-lang=en", "--bpe-merges=30"], &files[..]].concat()).ok();
+    lab.train("run", &["--max-updates=3", "--set=model.share_all_embeddings=false"]).ok();
+    let translate = || lab.nmt_with_input(&["translate", "--model", "run"], b"a b c\n");
+    translate().ok();
+    let tokenizer = lab.path("run/tokenizer.json");
+    let written = std::fs::read_to_string(&tokenizer).unwrap();
+    std::fs::write(&tokenizer, written.replace("\"a\"", "\"q\"")).unwrap();
+    translate().fails(1, &["run/tokenizer.json: expected the byte-pair encoding that preprocess.json", "another one"]);
+    std::fs::remove_file(&tokenizer).unwrap();
+    translate().fails(1, &["run/tokenizer.json: expected the byte-pair encoding", "no such file"]);
+
+    let dictionary = lab.path("data/dict.en.txt");
+    let words = std::fs::read_to_string(&dictionary).unwrap();
+    let turned: Vec<&str> = words.lines().rev().collect();
+    std::fs::write(&dictionary, turned.join("\n")).unwrap();
+    let train = || lab.train("other", &["--set=model.share_all_embeddings=false", "--max-updates=1"]);
+    train().fails(1, &["data/dict.en.txt: expected the dictionary that preprocess.json beside it was written with"]);
+    std::fs::write(&dictionary, words).unwrap();
+    train().ok();
+}

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nmt::data::ParallelDataset;
 use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, markdown, picture};
+use nmt::train::CONFIG;
 use nmt::{Error, Result, files, machine, progress};
 
 use super::runner::{Ran, Shell};
@@ -161,7 +162,7 @@ impl<'a> Runner<'a> {
             return Err(other(&format!("other data than {}", self.data.display())));
         }
         let config = run.config()?;
-        let saved = folder.join("config.toml");
+        let saved = folder.join(CONFIG);
         if saved.exists() {
             let saved = RunConfig::load(run.task, &saved, &[])?;
             if let Some(difference) = config.difference(&saved, run.init.is_some())? {

@@ -8,7 +8,7 @@ use nmt::error::Error;
 use nmt::optim::OptimizerConfig;
 use nmt::params::safetensors_metadata;
 use nmt::task::Task;
-use nmt::train::{BEST, Checkpoint, LAST, Outcome, RunLock, TrainingData, check_run, load_state, load_weights};
+use nmt::train::{BEST, CONFIG, Checkpoint, LAST, Outcome, RunLock, TrainingData, check_run, load_state, load_weights};
 use nmt::{Result, files, progress};
 use tch::{Device, Kind, Tensor};
 
@@ -87,7 +87,7 @@ impl RunOptions {
                 let trained = name == BEST
                     || name.starts_with("checkpoint-")
                     || (name == "log.jsonl" && entry.metadata().is_ok_and(|file| file.len() > 0));
-                if trained || (!self.resume && (of_data || name == "config.toml")) {
+                if trained || (!self.resume && (of_data || name == CONFIG)) {
                     found.push(name);
                 }
             }
@@ -178,7 +178,7 @@ impl RunOptions {
 
 /// The configuration of a run folder.
 pub fn saved_config(run: &Path) -> PathBuf {
-    run.join("config.toml")
+    run.join(CONFIG)
 }
 
 /// Say so when parameters were learnt for another optimiser than the one that trains.

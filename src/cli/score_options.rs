@@ -1,5 +1,6 @@
 //! How `nmt score` scores and prints.
 
+use nmt::decode::SearchConfig;
 use nmt::error::Error;
 use nmt::progress;
 use nmt::score::{
@@ -67,6 +68,8 @@ impl ScoreOptions {
         let Some(system) = material.systems.first() else { return Ok(()) };
         let options = self.options();
         let report = Report {
+            system: &system.name,
+            search: material.searches.first(),
             scores: score(&system.lines, &material.references, &options)?,
             hypotheses: text_style(&system.lines),
             references: material.references.iter().map(|stream| text_style(stream)).collect(),
@@ -122,7 +125,11 @@ impl ScoreOptions {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct Report<'a> {
+    /// The file of translations, or the models that made them.
+    system: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    search: Option<&'a SearchConfig>,
     #[serde(flatten)]
     scores: nmt::score::Scores,
     hypotheses: TextStyle,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nmt::data::ParallelDataset;
+use nmt::decode::SearchConfig;
 use nmt::error::Error;
 use nmt::progress::{self, Progress};
 use nmt::score::System;
@@ -18,6 +19,8 @@ pub struct Material {
     pub systems: Vec<System>,
     /// As long as every system.
     pub references: Vec<Vec<String>>,
+    /// How models were searched for the translations of each system; none of files.
+    pub searches: Vec<SearchConfig>,
 }
 
 impl Material {
@@ -48,7 +51,7 @@ impl Material {
             systems.push(System { name: path.display().to_string(), lines });
         }
         let references = references.iter().map(read).collect::<Result<_>>()?;
-        Ok(Material { systems, references })
+        Ok(Material { systems, references, searches: Vec::new() })
     }
 }
 
@@ -67,19 +70,20 @@ pub struct Split<'a> {
 impl Split<'_> {
     /// Translate the split with each of `systems`: models that translate together.
     pub fn translate(&self, systems: &[Vec<PathBuf>]) -> Result<Material> {
-        let mut material = Material { systems: Vec::new(), references: Vec::new() };
+        let mut material = Material { systems: Vec::new(), references: Vec::new(), searches: Vec::new() };
         for models in systems {
-            let (lines, references) = self.translate_with(models)?;
+            let (lines, references, search) = self.translate_with(models)?;
             let names: Vec<String> = models.iter().map(|path| path.display().to_string()).collect();
             material.systems.push(System { name: names.join(" + "), lines });
             // The same for every model: each was trained with the dictionaries of the data.
             material.references = vec![references];
+            material.searches.push(search);
         }
         Ok(material)
     }
 
-    /// The translations of a model, and the references.
-    fn translate_with(&self, models: &[PathBuf]) -> Result<(Vec<String>, Vec<String>)> {
+    /// The translations of a model, the references, and how the model was searched.
+    fn translate_with(&self, models: &[PathBuf]) -> Result<(Vec<String>, Vec<String>, SearchConfig)> {
         let model = ModelFolder::open_all(models, machine::device())?;
         let options = self.search.resolve(&model.config)?;
         let dataset = ParallelDataset::open(self.data, self.name, Some(&model.source_lang), Some(&model.target_lang))?;
@@ -102,7 +106,7 @@ impl Split<'_> {
         ));
         let text = |ids: &[i64]| if self.detokenize { model.text.restore(ids) } else { model.text.words(ids) };
         let lines = found.iter().map(|best| best.first().map_or(String::new(), |best| text(&best.tokens))).collect();
-        Ok((lines, (0..dataset.len()).map(|i| text(&dataset.target.get(i))).collect()))
+        Ok((lines, (0..dataset.len()).map(|i| text(&dataset.target.get(i))).collect(), options.search))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nmt::serve::{ServeConfig, serve};
 use nmt::translation::ModelFolder;
-use nmt::{Result, machine, progress};
+use nmt::{Error, Result, machine, progress};
 
 use super::signals;
 use super::translate::SearchOptions;
@@ -52,7 +52,8 @@ pub struct ServeArgs {
 impl ServeArgs {
     /// Serve until a signal.
     pub fn run(&self) -> Result<()> {
-        let signal = signals::watch()?;
+        let signal =
+            signals::watch_saying("the service stops when what was accepted is answered; once more stops at once")?;
         let model = ModelFolder::open_all(&self.model, machine::device())?;
         let search = self.search.resolve(&model.config)?;
         let config = ServeConfig {
@@ -68,8 +69,16 @@ impl ServeArgs {
             progress::note(format!("{} → {}: POST /translate", model.source_lang, model.target_lang));
             super::print(&format!("http://{address}\n"))
         };
-        serve(&model, &search, &config, started, signal)?;
-        progress::note("every request was answered");
+        serve(&model, &search, &config, started, signal).map_err(|error| match error {
+            Error::Io { action: "listen on", path, source } => Error::content(
+                path.display().to_string(),
+                "an address that can be listened on",
+                source.to_string(),
+                "choose another --port (0: a free one), or a --host of this machine",
+            ),
+            other => other,
+        })?;
+        progress::note("the service has stopped");
         Ok(())
     }
 }

@@ -1,11 +1,11 @@
-//! SIGINT and SIGTERM: the first asks the command to save and stop, a second one ends it at once. SIGBUS: a mapped file was cut
-//! off.
+//! SIGINT, SIGTERM and SIGHUP (a terminal that closes): the first asks the command to save and stop, a second one ends it at
+//! once. SIGBUS: a mapped file was cut off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
@@ -16,11 +16,19 @@ const TOGETHER: Duration = Duration::from_millis(300);
 /// What is said at the first of them.
 pub const STOPPING: &str = "stopping after this step; once more stops at once";
 
-/// Watch for both signals; the returned function tells which one has come.
+/// Watch for the signals; the returned function tells which one has come.
 pub fn watch() -> nmt::Result<impl Fn() -> Option<i32>> {
+    watch_saying(STOPPING)
+}
+
+/// [`watch`] that says something else at the first signal.
+pub fn watch_saying(stopping: &'static str) -> nmt::Result<impl Fn() -> Option<i32>> {
     let seen = Arc::new(AtomicUsize::new(0));
-    let mut signals =
-        Signals::new([SIGINT, SIGTERM]).map_err(nmt::Error::io("watch for signals of", "this process"))?;
+    let mut watched = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        watched.push(SIGHUP);
+    }
+    let mut signals = Signals::new(watched).map_err(nmt::Error::io("watch for signals of", "this process"))?;
     let first_seen = Arc::clone(&seen);
     std::thread::spawn(move || {
         let mut first: Option<Instant> = None;
@@ -29,7 +37,7 @@ pub fn watch() -> nmt::Result<impl Fn() -> Option<i32>> {
                 None => {
                     first = Some(Instant::now());
                     first_seen.store(signal as usize, Ordering::Relaxed);
-                    nmt::progress::note(STOPPING);
+                    nmt::progress::note(stopping);
                 }
                 Some(first) if first.elapsed() > TOGETHER => low_level::exit(128 + signal),
                 Some(_) => {}
@@ -40,6 +48,15 @@ pub fn watch() -> nmt::Result<impl Fn() -> Option<i32>> {
         0 => None,
         signal => Some(signal as i32),
     })
+}
+
+/// Whether a signal is ignored, as `nohup` has it for SIGHUP: then it was meant to be.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: without a new action the call writes the present one to `action`, of which zeros are a valid value.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Say it where a mapped file is shortened while it is read, which ends the process: the system tells by a signal, whose own

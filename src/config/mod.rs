@@ -21,6 +21,7 @@ use crate::files;
 use crate::init::{InitConfig, InitMethod, gradinit::GradInitConfig, metainit::MetaInitConfig};
 use crate::model::ModelConfig;
 use crate::optim::{OptimizerConfig, ScheduleConfig};
+use crate::progress;
 use crate::train::LoopConfig;
 
 /// Everything that decides a run, apart from its data.
@@ -167,4 +168,31 @@ pub fn differences<C: Serialize>(one: &C, other: &C) -> Result<Vec<(String, Valu
         }
     }
     Ok(differences)
+}
+
+/// Say so where the file `beside` a checkpoint has been changed since: what the weights were `trained` with counts. Only
+/// `sections` are looked at, which no resumed run may change.
+pub fn note_edited<C: Serialize>(
+    trained: &C,
+    beside: &Path,
+    load: impl Fn(Option<&Path>, &[String]) -> Result<C>,
+    sections: &[&str],
+) -> Result<()> {
+    if !beside.exists() {
+        return Ok(());
+    }
+    let ignored = "what the checkpoint was trained with counts";
+    let edited = match load(Some(beside), &[]) {
+        Ok(edited) => edited,
+        Err(error) => {
+            progress::note(format!("warning: {error}; {ignored}"));
+            return Ok(());
+        }
+    };
+    for (name, old, new) in differences(trained, &edited)? {
+        if let (Some(new), true) = (new, name.split('.').next().is_some_and(|section| sections.contains(&section))) {
+            progress::note(format!("warning: {} says {name} = {new}, and {ignored}: {old}", beside.display()));
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! A data folder ("data-bin") holds what fairseq-preprocess writes: `dict.LANG.txt` and, for every split and language,
 //! `SPLIT.SRC-TGT.LANG.bin` and `.idx`. Folders made by either program are read by the other.
 
+mod agreement;
 mod batching;
 mod collate;
 mod dictionary;
@@ -14,6 +15,7 @@ mod mapped_file;
 mod parallel;
 mod preprocess;
 
+pub use agreement::check_agreement;
 pub use batching::{Limits, batch_by_size, epoch_batches, ordered_indices};
 pub use collate::{Batch, collate};
 pub use dictionary::{BOS, Dictionary, DictionaryLimits, EOS, PAD, UNK, words};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::agreement::check_agreement;
 use super::collate::{Batch, collate};
 use super::dictionary::{Dictionary, EOS};
 use super::folder::DataFolder;
@@ -29,7 +30,8 @@ impl ParallelDataset {
     ///
     /// # Errors
     /// When a file is missing or damaged, when the sides have different numbers of sentences, when an id is not in its
-    /// dictionary, and when a sentence does not end with `</s>`.
+    /// dictionary, when a sentence does not end with `</s>`, and when dictionaries or `tokenizer.json` are not those of
+    /// `preprocess.json`.
     pub fn open(
         dir: &Path,
         split: &str,
@@ -49,6 +51,8 @@ impl ParallelDataset {
         };
         let (source_dictionary, source) = side(folder.source_lang())?;
         let (target_dictionary, target) = side(folder.target_lang())?;
+        let dictionaries = [(folder.source_lang(), &source_dictionary), (folder.target_lang(), &target_dictionary)];
+        check_agreement(dir, dictionaries)?;
         if source.len() != target.len() {
             return Err(Error::content(
                 format!("{} and {}", source.prefix().display(), target.prefix().display()),

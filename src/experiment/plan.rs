@@ -82,6 +82,9 @@ pub enum Trained {
     Vision,
 }
 
+/// The key that `seeds` sets.
+const SEED: &str = "training.seed";
+
 fn yes() -> bool {
     true
 }
@@ -188,6 +191,16 @@ impl Plan {
                 method.name
             ));
         }
+        let varied = |key: &str| key == SEED || plan.axes.iter().any(|axis| axis.key == key);
+        let mut settings = plan.set.iter().chain(plan.methods.iter().flat_map(|method| &method.set));
+        if let Some(beaten) = settings.find(|setting| varied(setting.split('=').next().unwrap_or_default().trim())) {
+            return refuse(&format!(
+                "expected in `set` no key that the seeds or an axis set, found {beaten:?}, which would count for nothing"
+            ));
+        }
+        if let Some(axis) = plan.axes.iter().find(|axis| axis.key == SEED) {
+            return refuse(&format!("expected another key for an axis than {}: `seeds` has its values", axis.key));
+        }
         let mut names: Vec<String> = plan.methods.iter().map(|method| folder_name(&method.name)).collect();
         names.sort();
         if names.windows(2).any(|pair| pair[0] == pair[1]) || names.iter().any(String::is_empty) {
@@ -233,7 +246,7 @@ impl Plan {
 
     fn run(&self, method: &Method, point: &[(String, String)], seed: u64) -> PlannedRun {
         let common = || self.set.iter().chain(&method.set).cloned();
-        let seed_setting = format!("training.seed={seed}");
+        let seed_setting = format!("{SEED}={seed}");
         let values = |for_init: bool| {
             point.iter().filter(move |(key, _)| !for_init || concerns_init(key)).map(|(key, value)| (key, value))
         };
@@ -361,6 +374,14 @@ mod tests {
             (whole.replace("name", "names"), "p.toml:5: "),
             (format!("{whole}[[method]]\nname = \"A!\"\n"), "whose names differ"),
             (format!("{whole}[[axis]]\nkey = \"optimizer.beta2\"\nvalues = []\n"), "one value an axis"),
+            (format!("{whole}set = [\"training.seed = 2\"]\n"), "found \"training.seed = 2\", which"),
+            (
+                format!(
+                    "{whole}set = [\"optimizer.beta2=0.9\"]\n[[axis]]\nkey = \"optimizer.beta2\"\nvalues = [0.98]\n"
+                ),
+                "found \"optimizer.beta2=0.9\", which",
+            ),
+            (format!("{whole}[[axis]]\nkey = \"training.seed\"\nvalues = [1]\n"), "another key for an axis"),
         ] {
             let error = Plan::parse(&text, "p.toml").unwrap_err().to_string();
             assert!(error.contains(expected), "{error} for {text}");

@@ -15,6 +15,7 @@ pub use clean::{LengthFilter, Misfit};
 pub use corpus::{LONGEST_LINE, LineReader, PairReader, find_text};
 pub use in_order::in_order;
 pub use learn_bpe::learn_merges;
+pub(crate) use pipeline::read_settings;
 pub use pipeline::{TextPipeline, TextSettings, Tokenization};
 pub use subword::{Merge, Subword, blank_separated, join_subwords};
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{SETTINGS_FILE, join_subwords, moses};
@@ -53,6 +54,25 @@ struct SettingsFile {
     text: TextSettings,
 }
 
+/// What a folder's `preprocess.json` says; none where there is no such file.
+///
+/// # Errors
+/// [`Error::Content`] when the file is damaged.
+pub(crate) fn read_settings<T: DeserializeOwned>(dir: &Path) -> Result<Option<T>> {
+    let path = dir.join(SETTINGS_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    serde_json::from_str(&files::read_text(&path)?).map(Some).map_err(|error| {
+        Error::content(
+            format!("{}:{}", path.display(), error.line()),
+            "the settings of `nmt preprocess`",
+            error.to_string(),
+            "run `nmt preprocess` again, or remove the file if the text is tokenised already",
+        )
+    })
+}
+
 impl TextPipeline {
     /// The pipeline of a language code (`de`, `en` …).
     ///
@@ -82,19 +102,8 @@ impl TextPipeline {
     /// # Errors
     /// [`Error::Content`] when the file is damaged.
     pub fn load(dir: &Path, language: &str) -> Result<Option<TextPipeline>> {
-        let path = dir.join(SETTINGS_FILE);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let file: SettingsFile = serde_json::from_str(&files::read_text(&path)?).map_err(|error| {
-            Error::content(
-                format!("{}:{}", path.display(), error.line()),
-                "the settings of `nmt preprocess`",
-                error.to_string(),
-                "run `nmt preprocess` again, or remove the file if the text is tokenised already",
-            )
-        })?;
-        TextPipeline::new(language, &file.text).map(Some)
+        let settings = read_settings::<SettingsFile>(dir)?;
+        settings.map(|file| TextPipeline::new(language, &file.text)).transpose()
     }
 
     /// The language code.

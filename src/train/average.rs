@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
 
-use super::checkpoint::STATE_KEY;
+use super::checkpoint::{CONFIG_KEY, STATE_KEY, config_of};
 use crate::error::{Error, Result};
 use crate::params::{BlockKind, Layout, safetensors_metadata, with_safetensors};
 
@@ -18,7 +18,7 @@ pub fn average(inputs: &[PathBuf], output: &Path) -> Result<()> {
     let Some((first, others)) = inputs.split_first() else {
         return Err(Error::usage("expected checkpoints to average, found none", ""));
     };
-    let (layout, identity) = (layout_of(first)?, identity(first)?);
+    let (layout, mut identity) = (layout_of(first)?, identity(first)?);
     let mut sum = layout.load(first, "")?.to_kind(Kind::Double);
     for other in others {
         let found = self::identity(other)?;
@@ -36,6 +36,9 @@ pub fn average(inputs: &[PathBuf], output: &Path) -> Result<()> {
             return Err(Error::content(other.display().to_string(), expected, "others", "average models of one kind"));
         }
         sum += layout.load(other, "")?.to_kind(Kind::Double);
+    }
+    if let Some(config) = config_of(first)? {
+        identity.insert(CONFIG_KEY.into(), config);
     }
     let mean: Tensor = sum / inputs.len() as f64;
     layout.save(output, &[("", &mean.to_kind(Kind::Float))], &identity)
@@ -56,8 +59,10 @@ fn layout_of(path: &Path) -> Result<Layout> {
     })
 }
 
+/// What has to be equal. The configuration need not be: a run may be resumed with other limits, and seeds differ.
 fn identity(path: &Path) -> Result<BTreeMap<String, String>> {
     let mut metadata = safetensors_metadata(path)?;
     metadata.remove(STATE_KEY);
+    metadata.remove(CONFIG_KEY);
     Ok(metadata)
 }

@@ -1,12 +1,13 @@
 //! Checkpoints: safetensors with fairseq's parameter names, written whole or not at all.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::optim::Optimizer;
 use crate::params::{Layout, safetensors_metadata, save_vectors};
 use crate::task::Task;
@@ -18,10 +19,15 @@ pub const BEST: &str = "best.safetensors";
 /// The file name of what a run stood at when it was given up: weights, optimiser and state.
 pub const ANOMALY: &str = "anomaly.safetensors";
 
+/// The file name of the resolved configuration beside them.
+pub const CONFIG: &str = "config.toml";
+
 /// The version of the format; a file with a higher one is of a newer program.
 const FORMAT: u32 = 1;
 const FORMAT_KEY: &str = "nmt_format";
 pub(super) const STATE_KEY: &str = "nmt_state";
+/// What weights were trained with, TOML; in a checkpoint with a state it is part of that.
+pub(super) const CONFIG_KEY: &str = "nmt_config";
 
 /// Where a run stands, apart from θ and the optimiser's vectors. Random numbers need no state: batches are a function
 /// of seed and epoch, dropout of seed and update.
@@ -116,10 +122,13 @@ impl Checkpoint {
         save_vectors(path, &vectors, &metadata)
     }
 
-    /// Write what evaluation needs, θ and the running statistics, to `path`.
+    /// Write what evaluation needs, θ, the running statistics and the configuration, to `path`.
     pub fn save_weights<T: Task>(&self, path: &Path, task: &T, identity: &BTreeMap<String, String>) -> Result<()> {
         let mut metadata = identity.clone();
         metadata.insert(FORMAT_KEY.into(), FORMAT.to_string());
+        if !self.state.config.is_empty() {
+            metadata.insert(CONFIG_KEY.into(), self.state.config.clone());
+        }
         let running = task.running();
         let mut vectors = vec![(task.layout(), "", &self.theta)];
         vectors.extend(running.iter().map(|(layout, vector)| (*layout, "", vector)));
@@ -162,6 +171,29 @@ fn state_of(path: &Path, metadata: &BTreeMap<String, String>) -> Result<State> {
 /// [`Error::Content`] when the file is damaged or has weights only.
 pub fn load_state(path: &Path) -> Result<State> {
     state_of(path, &safetensors_metadata(path)?)
+}
+
+/// The configuration, TOML, that the weights of a checkpoint were trained with, and where it stands: in the file, or in
+/// config.toml beside it, where the file is of a program that did not say it.
+///
+/// # Errors
+/// [`Error::Content`] when the checkpoint is damaged; [`Error::Io`] when neither says it.
+pub fn trained_with(path: &Path) -> Result<(String, PathBuf)> {
+    if let Some(config) = config_of(path)? {
+        return Ok((config, path.to_path_buf()));
+    }
+    let beside = path.with_file_name(CONFIG);
+    Ok((files::read_text(&beside)?, beside))
+}
+
+/// The configuration that a checkpoint says it was trained with.
+pub(super) fn config_of(path: &Path) -> Result<Option<String>> {
+    let mut metadata = safetensors_metadata(path)?;
+    let config = match metadata.contains_key(STATE_KEY) {
+        true => state_of(path, &metadata)?.config,
+        false => metadata.remove(CONFIG_KEY).unwrap_or_default(),
+    };
+    Ok((!config.is_empty()).then_some(config))
 }
 
 /// Write θ alone.

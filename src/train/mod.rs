@@ -10,7 +10,9 @@ mod retention;
 mod trainer;
 
 pub use average::average;
-pub use checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, load_running, load_state, load_weights, save_weights};
+pub use checkpoint::{
+    ANOMALY, BEST, CONFIG, Checkpoint, LAST, State, load_running, load_state, load_weights, save_weights, trained_with,
+};
 pub use lock::{OutputLock, RunLock};
 pub use log::Log;
 pub use retention::{checkpoint_name, checkpoints};

@@ -6,18 +6,16 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
 use super::model_text::ModelText;
-use crate::config::Config;
+use crate::config::{Config, note_edited};
 use crate::data::{DataFolder, Dictionary, ParallelDataset, dictionary_path, is_name};
 use crate::decode::{BatchSearch, Translator};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::model::Transformer;
 use crate::params::safetensors_metadata;
+use crate::progress;
 use crate::task::Task;
-use crate::train::{BEST, LAST, load_weights};
-
-/// The resolved configuration in a run folder.
-pub(super) const CONFIG: &str = "config.toml";
+use crate::train::{BEST, CONFIG, LAST, load_weights, trained_with};
 
 /// What a checkpoint must have been trained with: languages and dictionaries. It is written into every checkpoint.
 pub fn identity(
@@ -104,6 +102,16 @@ impl ModelFolder {
             }
             let ModelText { source_dictionary, target_dictionary, .. } = &other.text;
             model.check_dictionaries(&other.folder, source_dictionary, target_dictionary)?;
+            if other.config.search != model.config.search {
+                progress::note(format!(
+                    "{} was trained with another [search] than {}, whose search.beam {} and search.length_penalty {} count \
+                     where no option says otherwise",
+                    other.folder.display(),
+                    model.folder.display(),
+                    model.config.search.beam,
+                    model.config.search.length_penalty
+                ));
+            }
             model.companions.push((other.checkpoint, other.model, other.theta));
         }
         Ok(model)
@@ -120,7 +128,8 @@ impl ModelFolder {
     /// # Errors
     /// When a file is missing, damaged, or belongs to other dictionaries.
     pub fn open(folder: &Path, device: Device) -> Result<ModelFolder> {
-        let (folder, checkpoint) = if folder.is_file() {
+        let named_folder = !folder.is_file();
+        let (folder, checkpoint) = if !named_folder {
             (folder.parent().unwrap_or(Path::new(".")).to_path_buf(), folder.to_path_buf())
         } else {
             let checkpoint = [BEST, LAST].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
@@ -134,17 +143,31 @@ impl ModelFolder {
             })?;
             (folder.to_path_buf(), checkpoint)
         };
+        if named_folder && checkpoint.ends_with(LAST) {
+            progress::note(format!("{} has no {BEST}, since it has not validated: {LAST} is read", folder.display()));
+        }
         let is_checkpoint = checkpoint.extension().is_some_and(|extension| extension == "safetensors");
-        if !is_checkpoint || !folder.join(CONFIG).exists() {
-            return Err(Error::content(
+        let refuse = |found: &str| {
+            Error::content(
                 checkpoint.display().to_string(),
-                format!("a checkpoint (.safetensors) in a run folder with its {CONFIG}"),
-                if is_checkpoint { format!("no {CONFIG} beside it") } else { "another file".to_string() },
+                "a checkpoint (.safetensors) of `nmt train`",
+                found,
                 "give the --output folder of `nmt train` (what `nmt gradinit` writes is a start for it, no trained model); \
                  translations in files are scored with --references instead of --data",
-            ));
+            )
+        };
+        if !is_checkpoint {
+            return Err(refuse("another file"));
         }
-        let config = Config::load(Some(&folder.join(CONFIG)), &[])?;
+        let beside = folder.join(CONFIG);
+        let (text, place) = match trained_with(&checkpoint) {
+            Err(Error::Io { .. }) if checkpoint.is_file() && !beside.exists() => {
+                return Err(refuse(&format!("one without a configuration, and no {CONFIG} beside it")));
+            }
+            found => found?,
+        };
+        let config = Config::parse(&text, &place.display().to_string(), &[])?;
+        note_edited(&config, &beside, Config::load, &["model", "search"])?;
         let metadata = safetensors_metadata(&checkpoint)?;
         let language = |key: &str| {
             let found = metadata.get(key);

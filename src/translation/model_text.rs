@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::data::{Dictionary, dictionary_path};
+use crate::data::{Dictionary, check_agreement, dictionary_path};
 use crate::error::Result;
 use crate::text::{Subword, TextPipeline, join_subwords};
 
@@ -24,11 +24,14 @@ impl ModelText {
     /// Read the files of a run folder.
     ///
     /// # Errors
-    /// When a dictionary is missing, or a file is damaged.
+    /// When a dictionary is missing, a file is damaged, or they do not belong together.
     pub fn load(folder: &Path, source_lang: &str, target_lang: &str) -> Result<ModelText> {
+        let source_dictionary = Dictionary::load(&dictionary_path(folder, source_lang))?;
+        let target_dictionary = Dictionary::load(&dictionary_path(folder, target_lang))?;
+        check_agreement(folder, [(source_lang, &source_dictionary), (target_lang, &target_dictionary)])?;
         Ok(ModelText {
-            source_dictionary: Dictionary::load(&dictionary_path(folder, source_lang))?,
-            target_dictionary: Dictionary::load(&dictionary_path(folder, target_lang))?,
+            source_dictionary,
+            target_dictionary,
             source: TextPipeline::load(folder, source_lang)?,
             target: TextPipeline::load(folder, target_lang)?,
             subword: Subword::load(folder)?,

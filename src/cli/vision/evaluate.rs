@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use nmt::Result;
+use nmt::config::note_edited;
 use nmt::machine;
 use nmt::task::Task;
-use nmt::train::{BEST, LAST, load_running, load_weights};
+use nmt::train::{BEST, LAST, load_running, load_weights, trained_with};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate};
 use serde_json::json;
@@ -37,12 +38,14 @@ pub struct EvaluateArgs {
 impl EvaluateArgs {
     /// Classify, and print how much was right.
     pub fn run(&self) -> Result<()> {
-        let config = VisionConfig::load(Some(&saved_config(&self.model)), &[])?;
+        let checkpoint = self.model.join(if self.last { LAST } else { BEST });
+        let (text, place) = trained_with(&checkpoint)?;
+        let config = VisionConfig::parse(&text, &place.display().to_string(), &[])?;
+        note_edited(&config, &saved_config(&self.model), VisionConfig::load, &["network"])?;
         let device = machine::device();
         let split = if self.train { Split::Train } else { Split::Test };
         let data = self.pictures.batches(split, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
-        let checkpoint = self.model.join(if self.last { LAST } else { BEST });
         let theta = load_weights(&checkpoint, network.layout(), &identity)?.to_device(device);
         load_running(&checkpoint, &network)?;
         let found = evaluate(&network, &theta, &data, config.training.compute.kind())?;

@@ -23,6 +23,7 @@ use serde::Serialize;
 pub use options::{Bpe, DictionaryOptions, DropoutOptions, PreprocessOptions, Recipe};
 pub use report::{DictionaryReport, DroppedPairs, PreprocessReport, SideReport, SplitReport};
 
+use super::agreement::file_hash;
 use super::{Dictionary, DictionaryLimits, dictionary_path};
 use crate::error::{Error, Result};
 use crate::files;
@@ -117,8 +118,9 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     for (language, dictionary) in options.languages().into_iter().zip(&dictionaries) {
         dictionary.save(&dictionary_path(output.path(), language))?;
     }
+    let tokenizer = output.path().join(SUBWORD_FILE);
     if let Some(subword) = &subword {
-        subword.save(&output.path().join(SUBWORD_FILE))?;
+        subword.save(&tokenizer)?;
     }
     let entry = |language: &str, dictionary: &Dictionary| DictionaryReport {
         language: language.to_string(),
@@ -128,6 +130,7 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     let report = PreprocessReport {
         dictionaries: [entry(source, &dictionaries[0]), entry(target, &dictionaries[1])],
         bpe_merges: subword.as_ref().map(|subword| subword.merges().len()),
+        tokenizer_hash: subword.is_some().then(|| file_hash(&tokenizer)).transpose()?,
         bpe_dropout: dropout,
         splits: reports,
     };

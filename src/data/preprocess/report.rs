@@ -14,6 +14,8 @@ pub struct PreprocessReport {
     pub dictionaries: [DictionaryReport; 2],
     /// The number of merges of the byte-pair encoding, where there is one.
     pub bpe_merges: Option<usize>,
+    /// SHA-256 of the bytes of `tokenizer.json`, where there is one.
+    pub tokenizer_hash: Option<String>,
     /// The dropout of the training text, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bpe_dropout: Option<DropoutOptions>,
