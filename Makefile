@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers need.
-.PHONY: setup build demo test soak bench
+.PHONY: setup build install demo test soak bench
 
 # libtorch in ./libtorch, once. To use one that is here already: set LIBTORCH, or
 # scripts/setup-libtorch.sh --archive FILE.zip
@@ -9,6 +9,10 @@ setup:
 # target/release/nmt
 build: setup
 	cargo build --release --locked
+
+# One folder with the program and the parts of libtorch that it needs: make install FOLDER=/opt/nmt
+install: build
+	@scripts/install.sh "$(FOLDER)"
 
 # The whole main job on a generated corpus, in ./demo-run
 demo: build

@@ -7,6 +7,10 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rustc-check-cfg=cfg(nmt_without_libtorch)");
     let of = |name: &str| std::env::var(name).unwrap_or_default();
+    // `make install` puts libtorch's parts beside the programs, in lib/.
+    if of("CARGO_CFG_TARGET_OS") == "linux" {
+        println!("cargo:rustc-link-arg-bin=nmt-torch=-Wl,-rpath,$ORIGIN/lib");
+    }
     // Elsewhere `nmt` loads libtorch, too, and starts a quarter of a second later.
     let lld =
         of("TARGET") == "x86_64-unknown-linux-gnu" && minor_version(&of("RUSTC")).is_some_and(|minor| minor >= 90);

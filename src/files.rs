@@ -38,6 +38,28 @@ pub fn write_atomically<T>(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) 
     Ok(value)
 }
 
+/// Make the folder `output` through a temporary one beside it: filled, then renamed. A folder that is there already is replaced.
+///
+/// # Errors
+/// [`Error::Io`], and whatever `fill` returns; what was there is left alone then.
+pub fn write_folder(output: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let parent = match output.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(parent).map_err(Error::io("create the folder", parent))?;
+    let unfinished = tempfile::Builder::new().prefix(".nmt-").tempdir_in(parent);
+    let unfinished = unfinished.map_err(Error::io("create a folder in", parent))?;
+    let whole = unfinished.path().join("whole");
+    fs::create_dir(&whole).map_err(Error::io("create the folder", &whole))?;
+    fill(&whole)?;
+    if output.is_dir() {
+        // What is replaced goes with the temporary folder.
+        fs::rename(output, unfinished.path().join("old")).map_err(Error::io("replace", output))?;
+    }
+    fs::rename(&whole, output).map_err(Error::io("write", output))
+}
+
 /// [`write_atomically`] for content that is at hand as a whole.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     write_atomically(path, |writer| writer.write_all(content).map_err(Error::io("write", path)))

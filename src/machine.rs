@@ -45,17 +45,18 @@ pub fn has_native_bf16() -> bool {
     machine.avx512_bf16 || machine.amx_bf16 || tch::Cuda::is_available()
 }
 
+/// The version of libtorch that the program is built against: tch 0.24 refuses to build against any other.
+pub const LIBTORCH: &str = "2.11.0";
+
 /// The libtorch that this program is bound to: the version it was built against and the file that is loaded.
 pub fn libtorch_version() -> String {
-    // tch 0.24 refuses to build against any other version.
-    const VERSION: &str = "2.11.0";
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     match maps
         .lines()
         .find_map(|line| line.find('/').map(|at| &line[at..]).filter(|path| path.contains("libtorch_cpu")))
     {
-        Some(path) => format!("{VERSION} ({path})"),
-        None => VERSION.to_string(),
+        Some(path) => format!("{LIBTORCH} ({path})"),
+        None => LIBTORCH.to_string(),
     }
 }
 

@@ -280,6 +280,40 @@ pub fn save_vectors(
     files::write_whole(path, &bytes)
 }
 
+/// Write tensors of any kind of floating-point numbers as safetensors for other programs, atomically.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be written.
+pub fn save_tensors(path: &Path, tensors: &[(String, Tensor)]) -> Result<()> {
+    let refused = |found: String| Error::content(path.display().to_string(), "tensors that can be saved", found, "");
+    let bytes: Vec<Vec<u8>> = tensors.iter().map(|(_, tensor)| raw_bytes(tensor)).collect();
+    let mut views = Vec::new();
+    for ((name, tensor), bytes) in tensors.iter().zip(&bytes) {
+        let kind = match tensor.kind() {
+            Kind::Float => Dtype::F32,
+            Kind::Half => Dtype::F16,
+            Kind::BFloat16 => Dtype::BF16,
+            other => return Err(refused(format!("{name} of {other:?}"))),
+        };
+        let shape: Vec<usize> = tensor.size().iter().map(|&size| size as usize).collect();
+        let view = TensorView::new(kind, shape, bytes).map_err(|error| refused(error.to_string()))?;
+        views.push((name.clone(), view));
+    }
+    // What programs on PyTorch look for before they read a file.
+    let entry = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let bytes = safetensors::serialize(views, Some(entry)).map_err(|error| refused(error.to_string()))?;
+    files::write_whole(path, &bytes)
+}
+
+/// The bytes of a tensor's numbers, in their order and little-endian, whatever their kind.
+pub fn raw_bytes(tensor: &Tensor) -> Vec<u8> {
+    let tensor = tensor.detach().to_device(tch::Device::Cpu).contiguous();
+    let count = tensor.numel();
+    let mut bytes = vec![0; count * tensor.kind().elt_size_in_bytes()];
+    tensor.copy_data_u8(&mut bytes, count);
+    bytes
+}
+
 /// The tensors of one θ, indexed by [`View`].
 pub struct Views(Vec<Tensor>);
 

@@ -63,6 +63,7 @@ fn run_with(
         checkpoint_every: 1,
         higher_is_better: false,
         detect_anomaly,
+        tensorboard: false,
         schedule: ScheduleConfig { learning_rate, ..Default::default() },
         ..Default::default()
     };

@@ -84,6 +84,9 @@ fn checkpoints_that_are_damaged_or_of_another_model() {
     for lang in ["de", "en"] {
         std::fs::write(lab.path(&format!("data/dict.{lang}.txt")), lines.join("\n") + "\n").unwrap();
     }
+    lab.train("b", &[]).fails(1, &["data/dict.de.txt: expected the dictionary that preprocess.json"]);
+    // Data that say nothing of their dictionaries, as fairseq's.
+    std::fs::remove_file(lab.path("data/preprocess.json")).unwrap();
     lab.train("b", &["--init", "run/best.safetensors"]).fails(1, &["source_dictionary", "other dictionaries"]);
     let resume = ["train", "--data", "data", "--output", "run", "--resume", "--max-updates", "4"];
     lab.nmt(&resume).fails(1, &["last.safetensors", "other dictionaries"]);

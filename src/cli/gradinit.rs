@@ -12,7 +12,7 @@ use nmt::{Error, Result, machine, progress};
 
 use super::gradinit_grid::Grid;
 use super::gradinit_learn::LearnOptions;
-use super::model_options::{ConfigOptions, name_of, setting};
+use super::model_options::{ConfigOptions, PrintConfig, name_of, setting};
 use super::signals;
 
 /// Arguments of `nmt gradinit`.
@@ -30,6 +30,8 @@ pub struct GradInitArgs {
     data: PathBuf,
     #[command(flatten)]
     config: ConfigOptions,
+    #[command(flatten)]
+    print: PrintConfig,
     /// The optimiser that will train: sets gradinit.optimizer; where the configuration is for another one, eta and gamma
     /// become the paper's for this one unless --eta, --gamma or --set gives them
     #[arg(long, value_enum)]
@@ -105,6 +107,9 @@ impl GradInitArgs {
     pub fn run(&self, threads: Option<usize>) -> Result<()> {
         let settings = self.settings()?;
         let config = self.config.load(&settings)?;
+        if self.print.printed(&config)? {
+            return Ok(());
+        }
         let Some(_lock) = self.learn.take_output()? else { return Ok(()) };
         if let (Some(recipe), false) = (&self.config.config, self.grid.is_empty()) {
             let seed = config.training.seed;

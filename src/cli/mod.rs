@@ -1,20 +1,24 @@
 //! One file a sub-command: arguments -> one call into the library, progress, exit code.
 
 mod average;
+mod completions;
 mod config;
 mod data_show;
 mod doctor;
 mod experiment;
+mod export;
 mod gradinit;
 mod gradinit_grid;
 mod gradinit_learn;
 mod gradinit_partial;
 mod gradinit_summary;
+mod import;
 mod inspect;
 mod model_options;
 mod moses;
 mod plot;
 mod preprocess;
+mod report;
 mod run_options;
 mod runner;
 mod score;
@@ -31,9 +35,14 @@ use clap::{Parser, Subcommand};
 /// The heading of options that every command has.
 const GLOBAL: &str = "Global options";
 
+/// What every command ends with.
+const EXIT_CODES: &str =
+    "Exit codes: 0 success, 1 failure, 2 wrong use, 129, 130 or 143 stopped by SIGHUP, SIGINT or SIGTERM.
+Results go to standard output, progress and notes to standard error (--quiet: none). NO_COLOR and CLICOLOR are heeded.";
+
 /// Sequence-to-sequence translation that trains without learning-rate warmup.
 #[derive(Debug, Parser)]
-#[command(name = "nmt", version, about, max_term_width = 110)]
+#[command(name = "nmt", version, about, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct CommandLine {
     /// No progress and no notes on standard error
     #[arg(long, short, global = true, help_heading = GLOBAL)]
@@ -69,6 +78,10 @@ enum Command {
     Train(train::TrainArgs),
     /// Write the mean of several checkpoints
     Average(average::AverageArgs),
+    /// Make a run folder of another program's model: fairseq's checkpoints
+    Import(import::ImportArgs),
+    /// Write a trained model for another program: CTranslate2, or plain safetensors
+    Export(export::ExportArgs),
     /// Run a plan of many trainings, methods by seeds, and write its table
     Experiment(experiment::ExperimentArgs),
     /// Translate raw text
@@ -79,6 +92,8 @@ enum Command {
     Score(score::ScoreArgs),
     /// Draw learning curves, the trajectory of GradInit, or a map of scores
     Plot(plot::PlotArgs),
+    /// Write runs as one web page: curves, figures, translations with their attention, configurations
+    Report(report::ReportArgs),
     /// Print the resolved configuration, every key with its meaning
     Config(config::ConfigArgs),
     /// Image classification: the networks of the GradInit paper's Table 1
@@ -86,6 +101,10 @@ enum Command {
     Vision(vision::VisionCommand),
     /// Say what was found of libtorch, threads, processor features and GPU
     Doctor,
+    /// Print a script with which a shell completes commands and options
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(completions::ManArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,14 +128,20 @@ impl CommandLine {
             Command::Data(DataCommand::Show(arguments)) => arguments.run(),
             Command::Score(arguments) if !arguments.translates() => arguments.run_on_files(),
             Command::Plot(arguments) => arguments.run(),
+            Command::Report(arguments) if !arguments.translates() => arguments.run_on_text(),
             Command::Config(arguments) => arguments.run(),
             Command::Experiment(arguments) => arguments.run(self.quiet, threads),
             Command::Vision(command) => return command.run_on_text(),
+            Command::Completions(arguments) => arguments.run(),
+            Command::Man(arguments) => arguments.run(),
             Command::Score(_)
+            | Command::Report(_)
             | Command::Gradinit(_)
             | Command::Inspect(_)
             | Command::Train(_)
             | Command::Average(_)
+            | Command::Export(_)
+            | Command::Import(_)
             | Command::Translate(_)
             | Command::Serve(_)
             | Command::Doctor => return None,
@@ -144,9 +169,12 @@ impl CommandLine {
             Command::Vision(command) => command.run(),
             Command::Train(arguments) => arguments.run(),
             Command::Average(arguments) => arguments.run(),
+            Command::Export(arguments) => arguments.run(),
+            Command::Import(arguments) => arguments.run(),
             Command::Translate(arguments) => arguments.run(),
             Command::Serve(arguments) => arguments.run(),
             Command::Score(arguments) => arguments.run(),
+            Command::Report(arguments) => arguments.run(),
             Command::Doctor => doctor::run(),
             _ => Ok(()), // Done above.
         }

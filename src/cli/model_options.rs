@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use nmt::config::Config;
+use nmt::config::{Config, describe};
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, clap::Args)]
@@ -13,6 +13,24 @@ pub struct ConfigOptions {
     /// Set one key of the configuration, such as training.max_updates=600; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Looking before doing.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PrintConfig {
+    /// Print the configuration that these options come to, every key with its meaning, and do nothing else
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl PrintConfig {
+    /// Print `config` where that was wanted, and whether it was.
+    pub fn printed<C: serde::Serialize + schemars::JsonSchema>(&self, config: &C) -> nmt::Result<bool> {
+        if self.print_config {
+            super::print(&describe(config)?)?;
+        }
+        Ok(self.print_config)
+    }
 }
 
 impl ConfigOptions {

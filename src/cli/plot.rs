@@ -47,7 +47,7 @@ impl PlotArgs {
 }
 
 /// Each run's name and log. A folder's name is enough where it is the only one; otherwise the whole path as given.
-fn named(runs: &[PathBuf]) -> nmt::Result<Vec<(String, PathBuf)>> {
+pub(super) fn named(runs: &[PathBuf]) -> nmt::Result<Vec<(String, PathBuf)>> {
     let short: Vec<String> = runs.iter().map(|run| folder_name(run)).collect();
     let alone = |name: &String| short.iter().filter(|other| *other == name).count() == 1;
     runs.iter()

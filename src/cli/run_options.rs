@@ -7,9 +7,13 @@ use nmt::config::differences;
 use nmt::error::Error;
 use nmt::optim::OptimizerConfig;
 use nmt::params::safetensors_metadata;
+use nmt::report::ENVIRONMENT;
 use nmt::task::Task;
-use nmt::train::{BEST, CONFIG, Checkpoint, LAST, Outcome, RunLock, TrainingData, check_run, load_state, load_weights};
-use nmt::{Result, files, progress};
+use nmt::train::{
+    BEST, CONFIG, Checkpoint, LAST, LoopConfig, Outcome, RunLock, TrainingData, check_run, load_state, load_weights,
+    rehearse,
+};
+use nmt::{Result, files, machine, progress};
 use tch::{Device, Kind, Tensor};
 
 use super::gradinit_learn::LEARNT_FOR;
@@ -30,12 +34,39 @@ pub struct RunOptions {
     /// Stop at the first number that is not finite, checking every block after every update: training.detect_anomaly
     #[arg(long)]
     detect_anomaly: bool,
+    /// Write TensorBoard's event files, too, into RUN/tensorboard: training.tensorboard
+    #[arg(long)]
+    tensorboard: bool,
+    /// Check the configuration and the data, try the largest batch, say how much memory and time training needs, and write
+    /// nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 impl RunOptions {
     /// What the options set.
-    pub fn setting(&self) -> Option<String> {
-        self.detect_anomaly.then(|| "training.detect_anomaly=true".to_string())
+    pub fn settings(&self) -> [Option<String>; 2] {
+        [("detect_anomaly", self.detect_anomaly), ("tensorboard", self.tensorboard)]
+            .map(|(key, given)| given.then(|| format!("training.{key}=true")))
+    }
+
+    /// Print what training would need, from the parameters that it would begin with.
+    pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
+        &self,
+        task: &T,
+        data: &D,
+        config: (&LoopConfig, &OptimizerConfig),
+        going_on: bool,
+        theta: Tensor,
+    ) -> Result<()> {
+        let (settings, optimizer) = config;
+        let done = match going_on {
+            true => load_state(&self.output.join(LAST))?.update,
+            false => 0,
+        };
+        let mut checkpoint = Checkpoint::start(theta.shallow_clone(), optimizer.build(&theta, task.layout()));
+        let found = rehearse(task, data, settings, &mut checkpoint, done)?;
+        super::print(&format!("{found}\n"))
     }
 
     /// The configuration of the run folder.
@@ -104,7 +135,7 @@ impl RunOptions {
         if config.is_empty() {
             return files::read_text(&saved);
         }
-        if !saved.exists() {
+        if !saved.exists() && !self.dry_run {
             files::write_whole(&saved, config.as_bytes())?;
         }
         Ok(config)
@@ -114,7 +145,38 @@ impl RunOptions {
     pub fn note_config<D: TrainingData>(&self, data: &D, checkpoint: &mut Checkpoint, config: String) -> Result<()> {
         check_run(data, checkpoint, &self.output)?;
         checkpoint.state.config = config;
-        files::write_whole(&self.saved_config(), checkpoint.state.config.as_bytes())
+        files::write_whole(&self.saved_config(), checkpoint.state.config.as_bytes())?;
+        self.note_environment()
+    }
+
+    /// Note what the run is at work on, for who reads it later.
+    fn note_environment(&self) -> Result<()> {
+        let machine = machine::machine();
+        let gpu = tch::Cuda::is_available().then(|| format!("{} found, the first in use", tch::Cuda::device_count()));
+        let environment = serde_json::json!({
+            "nmt": env!("CARGO_PKG_VERSION"),
+            "libtorch": machine::LIBTORCH,
+            "processor": machine.processor,
+            "cores": machine.cores,
+            "threads": tch::get_num_threads(),
+            "gpu": gpu,
+        });
+        files::write_whole(&self.output.join(ENVIRONMENT), format!("{environment:#}\n").as_bytes())
+    }
+
+    /// The parameters that training begins with, or goes on with.
+    pub fn parameters<T: Task>(
+        &self,
+        going_on: bool,
+        task: &T,
+        identity: &BTreeMap<String, String>,
+        fresh: impl FnOnce() -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        match &self.init {
+            _ if going_on => load_weights(&self.output.join(LAST), task.layout(), identity),
+            Some(path) => load_weights(path, task.layout(), identity),
+            None => fresh(),
+        }
     }
 
     /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the
@@ -138,15 +200,10 @@ impl RunOptions {
             let checkpoint = Checkpoint::load(&run.join(LAST), task, optimizer.build(&empty, layout), identity)?;
             return Ok((checkpoint, lock));
         }
-        let theta = match &self.init {
-            Some(path) => {
-                let theta = load_weights(path, layout, identity)?;
-                note_other_optimizer(path, optimizer)?;
-                theta
-            }
-            None => fresh()?,
-        };
-        let theta = theta.to_device(device);
+        let theta = self.parameters(false, task, identity, fresh)?.to_device(device);
+        if let Some(path) = &self.init {
+            note_other_optimizer(path, optimizer)?;
+        }
         let optimizer = optimizer.build(&theta, layout);
         std::fs::create_dir_all(run).map_err(Error::io("create the folder", run))?;
         let lock = RunLock::take(run)?;
@@ -194,11 +251,12 @@ fn note_other_optimizer(path: &Path, optimizer: &OptimizerConfig) -> Result<()> 
 }
 
 /// Keys that may change between a run and its continuation, whatever is trained.
-const MAY_CHANGE: [&str; 6] = [
+const MAY_CHANGE: [&str; 7] = [
     "training.log_every",
     "training.checkpoint_every",
     "training.keep_checkpoints",
     "training.detect_anomaly",
+    "training.tensorboard",
     "validation.every_updates",
     "validation.patience",
 ];

@@ -11,7 +11,7 @@ use nmt::train::{LAST, Run, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, initialise, model_for};
 use nmt::{Result, machine, progress};
 
-use super::model_options::{ConfigOptions, name_of, setting};
+use super::model_options::{ConfigOptions, PrintConfig, name_of, setting};
 use super::run_options::{RunOptions, check_unchanged};
 use super::signals;
 
@@ -29,6 +29,8 @@ pub struct TrainArgs {
     config: ConfigOptions,
     #[command(flatten)]
     run: RunOptions,
+    #[command(flatten)]
+    print: PrintConfig,
     /// Begin with the maximal learning rate: schedule.warmup_updates=0
     #[arg(long)]
     no_warmup: bool,
@@ -65,6 +67,9 @@ impl TrainArgs {
         let run = &self.run.output;
         let resume = self.run.going_on(!self.config.is_empty())?;
         let config = self.resolve(resume)?;
+        if self.print.printed(&config)? {
+            return Ok(());
+        }
         if !resume {
             self.config.note_default_model();
         }
@@ -80,6 +85,11 @@ impl TrainArgs {
         }
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
+        if self.run.dry_run {
+            let theta = self.run.parameters(resume, &model, &identity, fresh)?.to_device(device);
+            let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
+            return self.run.rehearse(&model, &data, (&config.training_loop(), &config.optimizer), resume, theta);
+        }
         let (mut checkpoint, _lock) = self.run.begin(resume, &model, &config.optimizer, &identity, device, fresh)?;
 
         let (done, wanted) = (checkpoint.state.update, config.training.max_updates);
@@ -143,14 +153,14 @@ impl TrainArgs {
         if resume && options.config.is_none() {
             options.config = Some(saved_path.clone());
         }
-        let mut config = options.load(&[
+        let own = [
             self.no_warmup.then(|| format!("{WARMUP}=0")),
             setting("training.max_updates", self.max_updates),
             setting("training.max_epochs", self.max_epochs),
             setting("training.max_tokens", self.max_tokens),
             setting("training.seed", self.seed),
-            self.run.setting(),
-        ])?;
+        ];
+        let mut config = options.load(&[&own[..], &self.run.settings()[..]].concat())?;
         config.training.compute = config.training.compute.resolved();
         if self.no_warmup && config.schedule.kind == ScheduleKind::InverseSqrt {
             progress::note(

@@ -103,6 +103,7 @@ impl Config {
             higher_is_better: validation.chosen_metric() == ValidationMetric::Bleu,
             keep_checkpoints: training.keep_checkpoints,
             detect_anomaly: training.detect_anomaly,
+            tensorboard: training.tensorboard,
             clip_norm: self.optimizer.clip_norm,
             schedule: self.schedule.clone(),
         }

@@ -66,6 +66,8 @@ pub struct TrainingConfig {
     /// Stop at the first number that is not finite, in θ and the optimiser's memory, too, instead of skipping such updates
     /// until three come in a row. Slower.
     pub detect_anomaly: bool,
+    /// Write TensorBoard's event files, too, into the folder `tensorboard` of the run.
+    pub tensorboard: bool,
 }
 
 impl Default for TrainingConfig {
@@ -83,6 +85,7 @@ impl Default for TrainingConfig {
             checkpoint_every: 0,
             keep_checkpoints: 0,
             detect_anomaly: false,
+            tensorboard: false,
         }
     }
 }

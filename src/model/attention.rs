@@ -73,11 +73,25 @@ impl Attention {
         mask: Option<&Tensor>,
         dropout: (&Dropout, f64),
     ) -> Tensor {
+        self.attend_watched(views, query, memory, mask, dropout, &|_| ())
+    }
+
+    /// The same, the probabilities `[B, heads, T, S]` shown to `watch`.
+    pub fn attend_watched(
+        &self,
+        views: &Views,
+        query: &Tensor,
+        memory: &KeysValues,
+        mask: Option<&Tensor>,
+        dropout: (&Dropout, f64),
+        watch: &dyn Fn(&Tensor),
+    ) -> Tensor {
         let mut scores = query.matmul(&memory.keys.transpose(-2, -1)); // [B, heads, T, S]
         if let Some(mask) = mask {
             scores += mask;
         }
         let probabilities = scores.softmax(-1, Kind::Float).to_kind(query.kind());
+        watch(&probabilities);
         let probabilities = dropout.0.apply(&probabilities, dropout.1);
         let context = probabilities.matmul(&memory.values); // [B, heads, T, d/heads]
         let context = context.transpose(1, 2).reshape([-1, self.d]); // [B·T, d]

@@ -1,5 +1,7 @@
 //! The encoder-decoder Transformer (Vaswani et al., 2017) as fairseq's `transformer_iwslt_de_en` builds it.
 
+use std::cell::RefCell;
+
 use tch::{Device, Kind, Tensor};
 
 use super::attention::KeysValues;
@@ -228,6 +230,11 @@ impl Transformer {
         Weights::new(self.views(theta, compute), self.layout.views(theta))
     }
 
+    /// The table of positions, `[max_positions, d]`, fp32: row 0 is added to a sentence's first token.
+    pub fn positions(&self) -> Tensor {
+        self.positions.narrow(0, PAD + 1, self.config.max_positions)
+    }
+
     /// Run the encoder over `source` `[B, S]` (left-padded).
     pub fn encode(&self, views: &Views, batch: &TranslationBatch, dropout: &Dropout) -> Encoded {
         let padding = batch.source_padding.as_ref();
@@ -283,10 +290,22 @@ impl Transformer {
 
     /// Run the decoder over whole target sentences; the result is the last layer's output, `[B·T, d]`.
     pub fn decode(&self, views: &Views, batch: &TranslationBatch, encoded: &Encoded, dropout: &Dropout) -> Tensor {
-        self.decode_observed(views, batch, encoded, dropout, &unobserved)
+        self.decode_watched(views, batch, encoded, dropout, (&unobserved, &|_| ()))
     }
 
-    /// The same, every residual sum with a `w_skip` shown to `observe` before it is made.
+    /// Where the decoder's last layer looks in the source when it makes each token of the target, the mean of its heads:
+    /// `[B, T, S]`, each row adding up to 1.
+    pub fn attention_over_source(&self, views: &Views, batch: &TranslationBatch, encoded: &Encoded) -> Tensor {
+        let last = RefCell::new(Tensor::new());
+        let watch = |probabilities: &Tensor| {
+            // [B, heads, T, S] -> [B, T, S]
+            let _ = last.replace(probabilities.mean_dim([1i64].as_slice(), false, Kind::Float));
+        };
+        let _ = self.decode_watched(views, batch, encoded, &Dropout::off(), (&unobserved, &watch));
+        last.into_inner()
+    }
+
+    /// [`Transformer::decode`], every residual sum with a `w_skip` shown to `observe` before it is made.
     pub(super) fn decode_observed(
         &self,
         views: &Views,
@@ -294,6 +313,18 @@ impl Transformer {
         encoded: &Encoded,
         dropout: &Dropout,
         observe: Observe,
+    ) -> Tensor {
+        self.decode_watched(views, batch, encoded, dropout, (observe, &|_| ()))
+    }
+
+    /// The same, and every layer's attention over the source, `[B, heads, T, S]`, shown to `watch`.
+    fn decode_watched(
+        &self,
+        views: &Views,
+        batch: &TranslationBatch,
+        encoded: &Encoded,
+        dropout: &Dropout,
+        (observe, watch): (Observe, &dyn Fn(&Tensor)),
     ) -> Tensor {
         let (b, t) = (batch.previous_output.size()[0], batch.previous_output.size()[1]);
         let mut x = self.embed(
@@ -313,14 +344,10 @@ impl Transformer {
             });
             x = self.residual(views, &layer.encoder_attention, x, (dropout, observe), |attention, x| {
                 let query = attention.project_query(views, x, b, t);
-                let memory = attention.project_memory(views, &encoded.output, encoded.b, encoded.s);
-                attention.attend(
-                    views,
-                    &query,
-                    &memory,
-                    encoded.mask.as_ref(),
-                    (dropout, self.config.attention_dropout),
-                )
+                let (memory, mask) =
+                    (attention.project_memory(views, &encoded.output, encoded.b, encoded.s), encoded.mask.as_ref());
+                let dropout = (dropout, self.config.attention_dropout);
+                attention.attend_watched(views, &query, &memory, mask, dropout, watch)
             });
             x = self
                 .residual(views, &layer.ffn, x, (dropout, observe), |ffn, x| self.feed_forward(views, ffn, x, dropout));

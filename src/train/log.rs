@@ -4,8 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde_json::Value;
 
+use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 
 /// The file's name in a run folder.
@@ -16,6 +17,7 @@ pub struct Log {
     path: PathBuf,
     file: File,
     bytes: u64,
+    board: Option<EventFile>,
 }
 
 impl Log {
@@ -49,17 +51,21 @@ impl Log {
         let mut file = open.map_err(Error::io("write", &path))?;
         file.set_len(keep).map_err(Error::io("write", &path))?;
         file.seek(SeekFrom::End(0)).map_err(Error::io("write", &path))?;
-        Ok(Log { path, file, bytes: keep })
+        Ok(Log { path, file, bytes: keep, board: None })
+    }
+
+    /// Write every number to `board`, too.
+    #[must_use]
+    pub fn with_board(self, board: Option<EventFile>) -> Log {
+        Log { board, ..self }
     }
 
     /// Append one object as a line.
-    pub fn write(&mut self, event: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(event)
-            .map_err(|error| Error::content("a line of the log", "JSON", error.to_string(), ""))?;
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(Error::io("write", &self.path))?;
+    pub fn write(&mut self, event: &Value) -> Result<()> {
+        let line = format!("{event}\n");
+        self.file.write_all(line.as_bytes()).map_err(Error::io("write", &self.path))?;
         self.bytes += line.len() as u64;
-        Ok(())
+        self.board.as_mut().map_or(Ok(()), |board| board.add(event))
     }
 
     /// The length of the file.

@@ -6,7 +6,9 @@ mod checkpoint;
 mod lock;
 mod log;
 mod memory;
+mod rehearsal;
 mod retention;
+mod tensorboard;
 mod trainer;
 
 pub use average::average;
@@ -15,5 +17,6 @@ pub use checkpoint::{
 };
 pub use lock::{OutputLock, RunLock};
 pub use log::Log;
+pub use rehearsal::{Rehearsal, rehearse};
 pub use retention::{checkpoint_name, checkpoints};
 pub use trainer::{LoopConfig, Outcome, Run, TrainingData, Units, Validation, check_run, train};

@@ -12,6 +12,7 @@ use super::checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, Window};
 use super::log::Log;
 use super::memory::watch;
 use super::retention::keep;
+use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 use crate::optim::{Schedule, ScheduleConfig, clip};
 use crate::progress::Progress;
@@ -104,6 +105,8 @@ pub struct LoopConfig {
     pub keep_checkpoints: usize,
     /// Stop at the first number that is not finite, of θ and the optimiser, too, instead of skipping such updates.
     pub detect_anomaly: bool,
+    /// Write TensorBoard's event files, too.
+    pub tensorboard: bool,
     /// The gradient's largest ℓ2 norm; 0: no clipping.
     pub clip_norm: f64,
     /// The learning rate.
@@ -195,7 +198,8 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     checkpoint.state.data = data.fingerprint();
     let mut batches = data.epoch(checkpoint.state.epoch)?;
     try_largest(task, data, &checkpoint.theta, &batches, config)?;
-    let mut log = Log::open(folder, checkpoint.state.log_bytes)?;
+    let board = config.tensorboard.then(|| EventFile::create(folder, checkpoint.state.update)).transpose()?;
+    let mut log = Log::open(folder, checkpoint.state.log_bytes)?.with_board(board);
     if checkpoint.state.update == 0 {
         // From now on the run can be taken up again, whenever it stops.
         checkpoint.save(&folder.join(LAST), task, identity)?;
@@ -353,10 +357,10 @@ pub(super) struct Sums {
     pub(super) gradient: Tensor,
     pub(super) loss: f64,
     nll: f64,
-    count: i64,
+    pub(super) count: i64,
 }
 
-fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
+pub(super) fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
     task: &T,
     data: &D,
     theta: &Tensor,

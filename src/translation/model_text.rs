@@ -55,6 +55,12 @@ impl ModelText {
         join_subwords(&self.target_dictionary.decode(ids))
     }
 
+    /// Source ids to readable text, as far as it comes back.
+    pub fn restore_source(&self, ids: &[i64]) -> String {
+        let pieces = self.source_dictionary.decode(ids);
+        self.source.as_ref().map_or_else(|| join_subwords(&pieces), |text| text.restore(&pieces))
+    }
+
     /// Target ids to readable text: subwords joined, detokenised.
     pub fn restore(&self, ids: &[i64]) -> String {
         let pieces = self.target_dictionary.decode(ids);

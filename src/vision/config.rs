@@ -80,6 +80,8 @@ pub struct VisionTrainingConfig {
     /// Stop at the first number that is not finite, in θ and the optimiser's memory, too, instead of skipping such updates
     /// until three come in a row. Slower.
     pub detect_anomaly: bool,
+    /// Write TensorBoard's event files, too, into the folder `tensorboard` of the run.
+    pub tensorboard: bool,
 }
 
 impl Default for VisionTrainingConfig {
@@ -94,6 +96,7 @@ impl Default for VisionTrainingConfig {
             checkpoint_every: 0,
             keep_checkpoints: 0,
             detect_anomaly: false,
+            tensorboard: false,
         }
     }
 }
@@ -210,6 +213,7 @@ impl VisionConfig {
             higher_is_better: true,
             keep_checkpoints: training.keep_checkpoints,
             detect_anomaly: training.detect_anomaly,
+            tensorboard: training.tensorboard,
             clip_norm: self.optimizer.clip_norm,
             schedule: self.schedule.clone(),
         }

@@ -5,6 +5,7 @@
 //! `results/hostile.md` records such a run.
 
 mod archives;
+mod checkpoints;
 mod draw;
 mod end_to_end;
 mod formats;

@@ -8,6 +8,7 @@ use nmt::vision::{PictureHalves, initialise};
 use nmt::{Result, machine};
 
 use super::super::gradinit_learn::LearnOptions;
+use super::super::model_options::PrintConfig;
 use super::super::signals;
 use super::options::{NetworkOptions, PictureOptions, network_for};
 
@@ -22,12 +23,17 @@ pub struct VisionGradInitArgs {
     network: NetworkOptions,
     #[command(flatten)]
     learn: LearnOptions,
+    #[command(flatten)]
+    print: PrintConfig,
 }
 
 impl VisionGradInitArgs {
     /// Run GradInit and write what it learnt.
     pub fn run(&self) -> Result<()> {
         let config = self.network.load(&self.learn.settings())?;
+        if self.print.printed(&config)? {
+            return Ok(());
+        }
         let Some(_lock) = self.learn.take_output()? else { return Ok(()) };
         let (device, overlap) = (machine::device(), config.gradinit.overlap);
         let size = PictureHalves::batch_size(config.training.batch_size, overlap);

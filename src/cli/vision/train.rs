@@ -7,7 +7,7 @@ use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate, initialise};
 use nmt::{Result, machine, progress};
 
-use super::super::model_options::{name_of, setting};
+use super::super::model_options::{PrintConfig, name_of, setting};
 use super::super::run_options::{RunOptions, check_unchanged};
 use super::super::signals;
 use super::options::{NetworkOptions, PictureOptions, network_for};
@@ -25,6 +25,8 @@ pub struct VisionTrainArgs {
     network: NetworkOptions,
     #[command(flatten)]
     run: RunOptions,
+    #[command(flatten)]
+    print: PrintConfig,
     /// Epochs: training.max_epochs
     #[arg(long, value_name = "N")]
     max_epochs: Option<u64>,
@@ -39,15 +41,22 @@ impl VisionTrainArgs {
         let run = &self.run.output;
         let resume = self.run.going_on(!self.network.is_empty())?;
         let config = self.resolve(resume)?;
+        if self.print.printed(&config)? {
+            return Ok(());
+        }
         let device = machine::device();
         let data = self.pictures.batches(Split::Train, &config, config.training.batch_size, device)?;
         let test = self.pictures.batches(Split::Test, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &network, &data, device, &signal);
+        let settings = config.training_loop(data.pictures().len());
+        if self.run.dry_run {
+            let theta = self.run.parameters(resume, &network, &identity, fresh)?.to_device(device);
+            return self.run.rehearse(&network, &data, (&settings, &config.optimizer), resume, theta);
+        }
         let (mut checkpoint, _lock) = self.run.begin(resume, &network, &config.optimizer, &identity, device, fresh)?;
         self.run.note_config(&data, &mut checkpoint, describe(&config)?)?;
-        let settings = config.training_loop(data.pictures().len());
         progress::note(format!(
             "{} pictures of {} classes, {} to validate on; {}, {} parameters, {}, {} threads{}",
             data.pictures().len(),
@@ -78,7 +87,8 @@ impl VisionTrainArgs {
         let saved_path = self.run.saved_config();
         let began_with = if resume { self.run.began_with()? } else { String::new() };
         let options = if resume { self.network.or_config(saved_path.clone()) } else { self.network.clone() };
-        let mut config = options.load(&[setting("training.max_epochs", self.max_epochs), self.run.setting()])?;
+        let mut config = options
+            .load(&[&[setting("training.max_epochs", self.max_epochs)][..], &self.run.settings()[..]].concat())?;
         config.training.compute = config.training.compute.resolved();
         if resume {
             let saved = VisionConfig::parse(&began_with, &saved_path.display().to_string(), &[])?;

@@ -1,0 +1,186 @@
+//! `nmt import`: another program's model as a run folder.
+
+use std::path::{Path, PathBuf};
+
+use nmt::config::{Config, describe};
+use nmt::data::{DataFolder, Dictionary, dictionary_path};
+use nmt::error::Error;
+use nmt::import::{FairseqCheckpoint, OptimizerState};
+use nmt::model::Transformer;
+use nmt::params::{Layout, save_tensors};
+use nmt::task::Task;
+use nmt::text::{SETTINGS_FILE, SUBWORD_FILE, Subword, TextSettings, Tokenization};
+use nmt::train::{BEST, CONFIG, Checkpoint, LAST};
+use nmt::translation::identity;
+use nmt::{Result, files, progress};
+use tch::{Device, Kind, Tensor};
+
+use super::model_options::check_new;
+
+/// Arguments of `nmt import`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nmt import --checkpoint checkpoints/checkpoint_best.pt --data data-bin --output run
+  nmt import --checkpoint model.pt --data data-bin --bpe codes --tokenizer moses --output run   for raw text
+  nmt score  --model run --data data-bin
+  nmt train  --data data-bin --output run --resume --max-updates 60000                           go on with it
+Nothing in the checkpoint is executed.")]
+pub struct ImportArgs {
+    /// A checkpoint of fairseq-train, transformer_iwslt_de_en and its kin
+    #[arg(long, value_name = "FILE.pt")]
+    checkpoint: PathBuf,
+    /// Its data folder, or a folder with its dict.LANG.txt
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The run folder to make
+    #[arg(long, value_name = "RUN")]
+    output: PathBuf,
+    /// The byte-pair encoding of its text, subword-nmt's codes or a tokenizer.json
+    #[arg(long, value_name = "FILE")]
+    bpe: Option<PathBuf>,
+    /// How raw text was tokenised
+    #[arg(long, value_enum, default_value = "none")]
+    tokenizer: Tokenization,
+    /// Raw text was lower-cased
+    #[arg(long)]
+    lowercase: bool,
+    /// The language translated from, where neither the checkpoint nor the data folder tells
+    #[arg(long, value_name = "LANG")]
+    source_lang: Option<String>,
+    /// The language translated into
+    #[arg(long, value_name = "LANG")]
+    target_lang: Option<String>,
+    /// Replace --output
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl ImportArgs {
+    /// Import.
+    pub fn run(&self) -> Result<()> {
+        check_new(&self.output, self.overwrite)?;
+        let checkpoint = FairseqCheckpoint::open(&self.checkpoint)?;
+        let mut config = checkpoint.config()?;
+        config.training.compute = config.training.compute.resolved();
+        let [source_lang, target_lang] = self.languages(&checkpoint)?;
+        let [source, target] =
+            [&source_lang, &target_lang].map(|lang| Dictionary::load(&dictionary_path(&self.data, lang)));
+        let (source, target) = (source?, target?);
+        let symbols = [source.len() as i64, target.len() as i64];
+        let model = Transformer::new(&config.model, symbols[0], symbols[1], config.training.label_smoothing)?;
+        let theta = self.theta(&checkpoint, model.layout())?;
+        let optimizer = checkpoint.optimizer_state()?;
+        let updates = optimizer.as_ref().map_or(0, |state| state.updates);
+        config.training.max_updates = config.training.max_updates.max(updates);
+        let identity = identity(&source_lang, &target_lang, &source, &target);
+        files::write_folder(&self.output, |run| {
+            for (lang, dictionary) in [(&source_lang, &source), (&target_lang, &target)] {
+                dictionary.save(&dictionary_path(run, lang))?;
+            }
+            self.write_text_settings(run)?;
+            let described = describe(&config)?;
+            files::write_whole(&run.join(CONFIG), described.as_bytes())?;
+            let built = config.optimizer.build(&theta, model.layout());
+            let mut whole = Checkpoint::start(theta.shallow_clone(), built);
+            whole.state.config = described;
+            if let Some(state) = &optimizer {
+                restore(&mut whole, state, model.layout());
+                whole.save(&run.join(LAST), &model, &identity)?;
+            }
+            whole.save_weights(&run.join(BEST), &model, &identity)
+        })?;
+        self.note(&config, &model, optimizer.as_ref());
+        super::print(&format!("{}\n", self.output.display()))
+    }
+
+    fn languages(&self, checkpoint: &FairseqCheckpoint) -> Result<[String; 2]> {
+        let [source, target] = checkpoint.languages();
+        let given = [self.source_lang.as_deref().or(source), self.target_lang.as_deref().or(target)];
+        if let [Some(source), Some(target)] = given {
+            return Ok([source.to_string(), target.to_string()]);
+        }
+        let folder = DataFolder::open(&self.data, given[0], given[1]).map_err(|error| match error {
+            Error::Content { .. } => Error::usage(
+                format!(
+                    "{}: neither the checkpoint nor the names of its files tell the languages",
+                    self.data.display()
+                ),
+                "give --source-lang and --target-lang",
+            ),
+            other => other,
+        })?;
+        Ok([folder.source_lang().to_string(), folder.target_lang().to_string()])
+    }
+
+    /// The weights as θ, checked as those of any file of weights are.
+    fn theta(&self, checkpoint: &FairseqCheckpoint, layout: &Layout) -> Result<Tensor> {
+        let folder = tempfile::tempdir().map_err(Error::io("make", "a temporary folder"))?;
+        let path = folder.path().join("model");
+        let weights: Vec<(String, Tensor)> = checkpoint.weights()?.into_iter().collect();
+        save_tensors(&path, &weights)?;
+        layout.load(&path, "").map_err(|error| match error {
+            Error::Content { expected, found, .. } => {
+                let next = "the dictionaries of --data may be others than the checkpoint's, or the network one that is not here";
+                Error::content(self.checkpoint.display().to_string(), expected, found, next)
+            }
+            other => other,
+        })
+    }
+
+    /// How raw text becomes what the model reads: as the options say, or else as the data folder does.
+    fn write_text_settings(&self, run: &Path) -> Result<()> {
+        match &self.bpe {
+            Some(path) => Subword::read(path)?.save(&run.join(SUBWORD_FILE))?,
+            None => copy(&self.data.join(SUBWORD_FILE), &run.join(SUBWORD_FILE))?,
+        }
+        if self.tokenizer == Tokenization::None && !self.lowercase {
+            return copy(&self.data.join(SETTINGS_FILE), &run.join(SETTINGS_FILE));
+        }
+        let text = TextSettings { tokenizer: self.tokenizer, lowercase: self.lowercase, ..TextSettings::default() };
+        let settings = serde_json::json!({"text": text});
+        files::write_whole(&run.join(SETTINGS_FILE), format!("{settings:#}\n").as_bytes())
+    }
+
+    fn note(&self, config: &Config, model: &Transformer, optimizer: Option<&OptimizerState>) {
+        let resumed = match optimizer {
+            Some(state) => format!("Adam's memory of {} updates, so that --resume goes on with it", state.updates),
+            None => {
+                "no memory of an optimiser that goes with the weights: train on from it by --init RUN/best.safetensors"
+                    .into()
+            }
+        };
+        progress::note(format!(
+            "{} + {} layers of width {}, {} parameters; {resumed}",
+            config.model.encoder_layers,
+            config.model.decoder_layers,
+            config.model.embed_dim,
+            model.layout().total()
+        ));
+    }
+}
+
+/// Take over what fairseq's Adam remembers.
+fn restore(checkpoint: &mut Checkpoint, state: &OptimizerState, layout: &Layout) {
+    let vectors = [0, 1].map(|which| {
+        let vector = Tensor::zeros([layout.total()], (Kind::Float, Device::Cpu));
+        for block in layout.blocks() {
+            let Some(pair) = state.moments.get(&block.name) else { continue };
+            let moment = if which == 0 { &pair.0 } else { &pair.1 };
+            if moment.numel() as i64 == block.numel() {
+                vector.narrow(0, block.offset, block.numel()).copy_(&moment.reshape([-1]));
+            }
+        }
+        vector
+    });
+    checkpoint.optimizer.restore(vectors.into(), state.updates);
+    (checkpoint.state.update, checkpoint.state.epoch) = (state.updates, state.epoch);
+}
+
+/// Copy a file, where there is one.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if from.exists() {
+        let content = std::fs::read(from).map_err(Error::io("read", from))?;
+        files::write_whole(to, &content)?;
+    }
+    Ok(())
+}

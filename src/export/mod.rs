@@ -1,0 +1,9 @@
+//! Trained models for other programs.
+
+mod ctranslate2;
+mod plain;
+mod unskipped;
+
+pub use ctranslate2::ctranslate2;
+pub use plain::{Precision, plain};
+pub use unskipped::Unskipped;

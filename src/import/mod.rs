@@ -1,0 +1,9 @@
+//! Trained models of other programs.
+
+mod fairseq;
+mod pickle;
+mod torch_file;
+
+pub use fairseq::{FairseqCheckpoint, OptimizerState};
+pub use pickle::Pickle;
+pub use torch_file::TorchFile;
