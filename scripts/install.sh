@@ -13,8 +13,10 @@ programs=target/release
 for name in nmt nmt-torch; do
   test -x "$programs/$name" || { echo "install: found no $programs/$name; run \`make build\` first" >&2; exit 1; }
 done
-if [ -e "$folder" ] && [ ! -e "$folder/nmt-torch" ] && [ -n "$(ls -A "$folder")" ]; then
-  echo "install: $folder holds other files, and none of nmt; choose another folder" >&2
+# What a folder of nmt's holds; nothing else is taken away with it.
+parts="LICENSE-APACHE LICENSE-MIT completions lib man nmt nmt-torch"
+if [ -e "$folder" ] && [ -n "$(ls -A "$folder")" ] && [ "$(ls -A "$folder" | sort | xargs)" != "$(echo $parts | tr ' ' '\n' | sort | xargs)" ]; then
+  echo "install: $folder holds other files than an installed nmt; choose another folder" >&2
   exit 1
 fi
 

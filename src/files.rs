@@ -53,11 +53,15 @@ pub fn write_folder(output: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Re
     let whole = unfinished.path().join("whole");
     fs::create_dir(&whole).map_err(Error::io("create the folder", &whole))?;
     fill(&whole)?;
+    let old = unfinished.path().join("old");
     if output.is_dir() {
         // What is replaced goes with the temporary folder.
-        fs::rename(output, unfinished.path().join("old")).map_err(Error::io("replace", output))?;
+        fs::rename(output, &old).map_err(Error::io("replace", output))?;
     }
-    fs::rename(&whole, output).map_err(Error::io("write", output))
+    fs::rename(&whole, output).map_err(|error| {
+        let _ = fs::rename(&old, output);
+        Error::io("write", output)(error)
+    })
 }
 
 /// [`write_atomically`] for content that is at hand as a whole.

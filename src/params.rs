@@ -208,37 +208,58 @@ impl Layout {
     }
 
     fn read(&self, path: &Path, tensors: &SafeTensors, prefix: &str) -> Result<Tensor> {
+        let place = path.display().to_string();
+        self.gather(&place, |name| {
+            let Ok(view) = tensors.tensor(&format!("{prefix}{name}")) else { return Ok(None) };
+            if !matches!(view.dtype(), Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16) {
+                let expected = format!("`{name}` of floating-point numbers");
+                let next = "the file is damaged: use another checkpoint";
+                return Err(Error::content(&place, expected, format!("{:?}", view.dtype()), next));
+            }
+            tensor_from_view(&place, &view).map(Some)
+        })
+    }
+
+    /// Whether a block has this name, or another name for one is this.
+    pub fn knows(&self, name: &str) -> bool {
+        self.aliases.contains_key(name) || self.blocks.iter().any(|block| block.name == name)
+    }
+
+    /// θ of tensors that `find` gives by name, each block under its own or another of its names, on the CPU; `place` names them in
+    /// errors.
+    ///
+    /// # Errors
+    /// [`Error::Content`] when a block is missing, has another shape, or numbers that are not finite.
+    pub fn gather(&self, place: &str, find: impl Fn(&str) -> Result<Option<Tensor>>) -> Result<Tensor> {
         let theta = Tensor::zeros([self.total], (Kind::Float, tch::Device::Cpu));
         for block in &self.blocks {
-            let mut names = vec![format!("{prefix}{}", block.name)];
-            names.extend(self.aliases.iter().filter(|(_, b)| **b == block.name).map(|(a, _)| format!("{prefix}{a}")));
-            let place = || path.display().to_string();
-            let view = names.iter().find_map(|name| tensors.tensor(name).ok()).ok_or_else(|| {
+            let others = self.aliases.iter().filter(|(_, its)| **its == block.name).map(|(alias, _)| alias.as_str());
+            let mut found = None;
+            for name in std::iter::once(block.name.as_str()).chain(others) {
+                found = find(name)?;
+                if found.is_some() {
+                    break;
+                }
+            }
+            let tensor = found.ok_or_else(|| {
                 let next = "the file is of another model: give the --config and --set that it was made with";
-                Error::content(place(), format!("a tensor `{}`", names[0]), "none", next)
+                Error::content(place, format!("a tensor `{}`", block.name), "none", next)
             })?;
-            let shape: Vec<i64> = view.shape().iter().map(|&size| size as i64).collect();
-            if shape != block.shape {
+            if tensor.size() != block.shape {
                 return Err(Error::content(
-                    place(),
+                    place,
                     format!("`{}` of shape {:?}", block.name, block.shape),
-                    format!("shape {shape:?}"),
+                    format!("shape {:?}", tensor.size()),
                     "the file was made with other model sizes or dictionaries: give every command the same --data, \
                      --config and --set",
                 ));
             }
-            let damaged = |expected: &str, found: &str| {
-                let expected = format!("`{}` of {expected}", block.name);
-                Error::content(place(), expected, found, "the file is damaged: use another checkpoint")
-            };
-            if !matches!(view.dtype(), Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16) {
-                return Err(damaged("floating-point numbers", &format!("{:?}", view.dtype())));
-            }
-            let tensor = tensor_from_view(&place(), &view)?;
             if tensor.isfinite().all().int64_value(&[]) == 0 {
-                return Err(damaged("finite numbers", "infinity or NaN"));
+                let expected = format!("`{}` of finite numbers", block.name);
+                let next = "the file is damaged: use another checkpoint";
+                return Err(Error::content(place, expected, "infinity or NaN", next));
             }
-            theta.narrow(0, block.offset, block.numel()).copy_(&tensor.to_kind(Kind::Float).view([-1]));
+            theta.narrow(0, block.offset, block.numel()).copy_(&tensor.to_kind(Kind::Float).reshape([-1]));
         }
         Ok(theta)
     }
@@ -409,7 +430,12 @@ fn with_map<T>(path: &Path, use_it: impl FnOnce(&[u8]) -> Result<T>) -> Result<T
 }
 
 fn damaged(path: &Path, error: &dyn std::error::Error) -> Error {
-    let next = "the file is truncated or altered: restore it, or use another checkpoint";
+    let mut start = [0; 2];
+    let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
+    let next = match (read, &start) {
+        (Ok(()), b"PK" | b"\x80\x02") => "a file of torch.save? `nmt import --checkpoint` reads fairseq's",
+        _ => "the file is truncated or altered: restore it, or use another checkpoint",
+    };
     Error::content(path.display().to_string(), "a safetensors file", error.to_string(), next)
 }
 

@@ -73,7 +73,14 @@ fn looking_before_doing_writes_nothing() {
         files.sort();
         files
     };
+    lab.nmt(&["train", "--data=data", "--output=run", "--resume", "--dry-run", "--max-updates=3"])
+        .fails(2, &["expected 5 or more", "found 3"]);
+    lab.other_data("other", "train");
+    lab.nmt(&["train", "--data=other", "--output=run", "--resume", "--dry-run"])
+        .fails(2, &["expected the data that the run began with"]);
+    std::fs::remove_file(lab.path("run/config.toml")).unwrap();
     let before = files();
+    assert!(lab.nmt(&["train", "--data=data", "--output=run", "--resume", "--print-config"]).ok().contains("= 32"));
     let left = lab.nmt(&["train", "--data=data", "--output=run", "--resume", "--dry-run"]).ok();
     assert!(left.contains("15 updates that are left after 5: about"), "{left}");
     assert_eq!(files(), before);

@@ -9,7 +9,7 @@ use nmt::import::{Pickle, TorchFile};
 use serde_json::Value;
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/fairseq").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fairseq").join(name)
 }
 
 /// Import `NAME.pt` with these dictionaries into the run folder `run`.
@@ -52,6 +52,7 @@ fn imported_models_translate_as_in_fairseq() {
     ] {
         assert_eq!(import(&lab, name, dictionaries, name).ok(), format!("{name}\n"));
         let difference = compare(&lab, name, &format!("{expected}.expected.jsonl"));
+        println!("{name}: the same translations as fairseq's, scores differ by {difference:.1e} at most");
         assert!(difference < tolerance, "{name}: {difference}");
     }
     // Both forms hold the same numbers.
@@ -66,7 +67,7 @@ fn imported_models_translate_as_in_fairseq() {
     ] {
         assert!(config.contains(&format!("\n{line}\n")), "no {line} in {config}");
     }
-    import(&lab, "untied", "separate", "untied").fails(2, &["untied exists already", "--overwrite"]);
+    import(&lab, "untied", "separate", "untied").fails(2, &["untied exists already", "--output"]);
 }
 
 #[test]
@@ -128,9 +129,17 @@ fn what_cannot_be_imported_is_named() {
     let languages = ["--source-lang=de", "--target-lang=en"];
     let (untied, separate) = (golden("untied.pt"), golden("separate"));
     import_file(&untied, &separate, &[]).fails(2, &["tell the languages", "--source-lang"]);
-    import_file(&untied, &golden("joined"), &languages).fails(1, &["untied.pt", "shape", "dictionaries of --data"]);
+    import_file(&untied, &golden("joined"), &languages)
+        .fails(1, &["untied.pt", "shape", "other model sizes or dictionaries"]);
     import_file(&golden("none.pt"), &separate, &languages).fails(1, &["none.pt"]);
     import_file(&golden("README.md"), &separate, &languages).fails(1, &["README.md: expected a file of torch.save"]);
+    // A tensor of a network that is not here: of another name in the first text that has it.
+    let (mut bytes, name) = (std::fs::read(golden("half.pt")).unwrap(), b"encoder.layers.0.fc1.weight");
+    let at = bytes.windows(name.len()).position(|window| window == name).unwrap();
+    bytes[at + 19] = b'x';
+    std::fs::write(lab.path("other.pt"), bytes).unwrap();
+    import_file(&lab.path("other.pt"), &separate, &languages)
+        .fails(1, &["`encoder.layers.0.fcx.weight`, which is none"]);
     // A pickle that is no checkpoint, and one that names what would be executed.
     for (name, bytes, part) in [
         ("list.pt", &b"\x80\x02]q\x00."[..], "expected a file of torch.save"),

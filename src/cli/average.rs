@@ -58,6 +58,9 @@ impl AverageArgs {
                 "train with --set training.keep_checkpoints=5, or name the files",
             ));
         }
+        if let Some(last) = self.last.filter(|&last| last as usize > updates.len()) {
+            progress::note(format!("warning: --last {last}, and {} has {} checkpoints", run.display(), updates.len()));
+        }
         let newest = updates.len() - self.last.map_or(updates.len(), |last| updates.len().min(last as usize));
         Ok(updates[newest..].iter().map(|&update| run.join(checkpoint_name(update))).collect())
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nmt::error::Error;
-use nmt::export::{Precision, Unskipped, ctranslate2, plain};
+use nmt::export::{MODEL_FILE, Precision, Unskipped, ctranslate2, plain};
 use nmt::task::Task;
 use nmt::text::SUBWORD_FILE;
 use nmt::translation::ModelFolder;
@@ -38,7 +38,7 @@ pub struct ExportArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Program {
-    /// CTranslate2, versions 3 and 4
+    /// CTranslate2, from version 3.16 on
     Ctranslate2,
     /// Every block under fairseq's name
     Safetensors,
@@ -51,7 +51,14 @@ impl ExportArgs {
         let model = ModelFolder::open(&self.model, Device::Cpu)?;
         match self.to {
             Program::Safetensors => plain(&self.output, model.model.layout(), &model.theta, self.precision)?,
-            Program::Ctranslate2 => files::write_folder(&self.output, |folder| self.ctranslate2(&model, folder))?,
+            Program::Ctranslate2 => {
+                // Replacing a folder takes everything in it away.
+                if self.output.exists() && !self.output.join(MODEL_FILE).is_file() {
+                    let message = format!("{} is no folder of CTranslate2's, found other files", self.output.display());
+                    return Err(Error::usage(message, "choose another --output"));
+                }
+                files::write_folder(&self.output, |folder| self.ctranslate2(&model, folder))?;
+            }
         }
         super::print(&format!("{}\n", self.output.display()))
     }

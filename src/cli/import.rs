@@ -7,7 +7,7 @@ use nmt::data::{DataFolder, Dictionary, dictionary_path};
 use nmt::error::Error;
 use nmt::import::{FairseqCheckpoint, OptimizerState};
 use nmt::model::Transformer;
-use nmt::params::{Layout, save_tensors};
+use nmt::params::Layout;
 use nmt::task::Task;
 use nmt::text::{SETTINGS_FILE, SUBWORD_FILE, Subword, TextSettings, Tokenization};
 use nmt::train::{BEST, CONFIG, Checkpoint, LAST};
@@ -15,7 +15,8 @@ use nmt::translation::identity;
 use nmt::{Result, files, progress};
 use tch::{Device, Kind, Tensor};
 
-use super::model_options::check_new;
+/// The weights as they were imported.
+const IMPORTED: &str = "imported.safetensors";
 
 /// Arguments of `nmt import`.
 #[derive(Debug, clap::Args)]
@@ -38,29 +39,34 @@ pub struct ImportArgs {
     /// The byte-pair encoding of its text, subword-nmt's codes or a tokenizer.json
     #[arg(long, value_name = "FILE")]
     bpe: Option<PathBuf>,
-    /// How raw text was tokenised
-    #[arg(long, value_enum, default_value = "none")]
-    tokenizer: Tokenization,
+    /// How raw text was tokenised. With none of --bpe, --tokenizer and --lowercase text is treated as the data folder says, where
+    /// `nmt preprocess` made it
+    #[arg(long, value_enum)]
+    tokenizer: Option<Tokenization>,
     /// Raw text was lower-cased
     #[arg(long)]
     lowercase: bool,
+    /// Set one key of the configuration over what the checkpoint says, such as schedule.learning_rate=1e-4; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// The language translated from, where neither the checkpoint nor the data folder tells
     #[arg(long, value_name = "LANG")]
     source_lang: Option<String>,
     /// The language translated into
     #[arg(long, value_name = "LANG")]
     target_lang: Option<String>,
-    /// Replace --output
-    #[arg(long)]
-    overwrite: bool,
 }
 
 impl ImportArgs {
     /// Import.
     pub fn run(&self) -> Result<()> {
-        check_new(&self.output, self.overwrite)?;
+        if self.output.exists() {
+            let message = format!("{} exists already", self.output.display());
+            return Err(Error::usage(message, "choose another --output, or move what is there away"));
+        }
         let checkpoint = FairseqCheckpoint::open(&self.checkpoint)?;
-        let mut config = checkpoint.config()?;
+        let config = checkpoint.config()?.to_toml()?;
+        let mut config = Config::parse(&config, "the checkpoint's settings", &self.set)?;
         config.training.compute = config.training.compute.resolved();
         let [source_lang, target_lang] = self.languages(&checkpoint)?;
         let [source, target] =
@@ -87,6 +93,8 @@ impl ImportArgs {
                 restore(&mut whole, state, model.layout());
                 whole.save(&run.join(LAST), &model, &identity)?;
             }
+            // The first validation of a run that goes on makes a new `best`: what was imported stays beside it.
+            whole.save_weights(&run.join(IMPORTED), &model, &identity)?;
             whole.save_weights(&run.join(BEST), &model, &identity)
         })?;
         self.note(&config, &model, optimizer.as_ref());
@@ -97,6 +105,12 @@ impl ImportArgs {
         let [source, target] = checkpoint.languages();
         let given = [self.source_lang.as_deref().or(source), self.target_lang.as_deref().or(target)];
         if let [Some(source), Some(target)] = given {
+            let folder = DataFolder::open(&self.data, None, None);
+            if folder.is_ok_and(|folder| (folder.source_lang(), folder.target_lang()) == (target, source)) {
+                progress::note(format!(
+                    "warning: the data are {target} → {source}, and {source} → {target} was asked for"
+                ));
+            }
             return Ok([source.to_string(), target.to_string()]);
         }
         let folder = DataFolder::open(&self.data, given[0], given[1]).map_err(|error| match error {
@@ -112,31 +126,28 @@ impl ImportArgs {
         Ok([folder.source_lang().to_string(), folder.target_lang().to_string()])
     }
 
-    /// The weights as θ, checked as those of any file of weights are.
+    /// The weights as θ.
     fn theta(&self, checkpoint: &FairseqCheckpoint, layout: &Layout) -> Result<Tensor> {
-        let folder = tempfile::tempdir().map_err(Error::io("make", "a temporary folder"))?;
-        let path = folder.path().join("model");
-        let weights: Vec<(String, Tensor)> = checkpoint.weights()?.into_iter().collect();
-        save_tensors(&path, &weights)?;
-        layout.load(&path, "").map_err(|error| match error {
-            Error::Content { expected, found, .. } => {
-                let next = "the dictionaries of --data may be others than the checkpoint's, or the network one that is not here";
-                Error::content(self.checkpoint.display().to_string(), expected, found, next)
-            }
-            other => other,
-        })
+        let (weights, place) = (checkpoint.weights()?, self.checkpoint.display().to_string());
+        if let Some(unknown) = weights.keys().find(|name| !layout.knows(name)) {
+            let found = format!("`{unknown}`, which is none of its tensors");
+            let next = "such networks cannot be imported";
+            return Err(Error::content(place, "fairseq's Transformer of these settings", found, next));
+        }
+        layout.gather(&place, |name| Ok(weights.get(name).map(Tensor::shallow_clone)))
     }
 
     /// How raw text becomes what the model reads: as the options say, or else as the data folder does.
     fn write_text_settings(&self, run: &Path) -> Result<()> {
-        match &self.bpe {
-            Some(path) => Subword::read(path)?.save(&run.join(SUBWORD_FILE))?,
-            None => copy(&self.data.join(SUBWORD_FILE), &run.join(SUBWORD_FILE))?,
-        }
-        if self.tokenizer == Tokenization::None && !self.lowercase {
+        if self.bpe.is_none() && self.tokenizer.is_none() && !self.lowercase {
+            copy(&self.data.join(SUBWORD_FILE), &run.join(SUBWORD_FILE))?;
             return copy(&self.data.join(SETTINGS_FILE), &run.join(SETTINGS_FILE));
         }
-        let text = TextSettings { tokenizer: self.tokenizer, lowercase: self.lowercase, ..TextSettings::default() };
+        if let Some(path) = &self.bpe {
+            Subword::read(path)?.save(&run.join(SUBWORD_FILE))?;
+        }
+        let tokenizer = self.tokenizer.unwrap_or(Tokenization::None);
+        let text = TextSettings { tokenizer, lowercase: self.lowercase, ..TextSettings::default() };
         let settings = serde_json::json!({"text": text});
         files::write_whole(&run.join(SETTINGS_FILE), format!("{settings:#}\n").as_bytes())
     }
@@ -166,14 +177,18 @@ fn restore(checkpoint: &mut Checkpoint, state: &OptimizerState, layout: &Layout)
         for block in layout.blocks() {
             let Some(pair) = state.moments.get(&block.name) else { continue };
             let moment = if which == 0 { &pair.0 } else { &pair.1 };
-            if moment.numel() as i64 == block.numel() {
-                vector.narrow(0, block.offset, block.numel()).copy_(&moment.reshape([-1]));
-            }
+            vector.narrow(0, block.offset, block.numel()).copy_(&moment.reshape([-1]));
         }
         vector
     });
     checkpoint.optimizer.restore(vectors.into(), state.updates);
-    (checkpoint.state.update, checkpoint.state.epoch) = (state.updates, state.epoch);
+    checkpoint.state.update = state.updates;
+    checkpoint.state.epoch = state.epoch;
+    if state.at_start && state.epoch > 1 {
+        // The epoch before is done, as a run here counts: whether there is another one is decided when it goes on.
+        checkpoint.state.epoch -= 1;
+        checkpoint.state.batches_done = u32::MAX as usize;
+    }
 }
 
 /// Copy a file, where there is one.

@@ -48,9 +48,17 @@ impl ConfigOptions {
 
     /// The configuration: defaults, file, `--set`, and then `further` settings (`key=value`) of other options.
     pub fn load(&self, further: &[Option<String>]) -> nmt::Result<Config> {
+        self.load_or_parse(None, further)
+    }
+
+    /// The same, with `text` in the file's place where there is some.
+    pub fn load_or_parse(&self, text: Option<&str>, further: &[Option<String>]) -> nmt::Result<Config> {
         let mut settings = self.set.clone();
         settings.extend(further.iter().flatten().cloned());
-        Config::load(self.config.as_deref(), &settings)
+        match text {
+            Some(text) => Config::parse(text, "the run's configuration", &settings),
+            None => Config::load(self.config.as_deref(), &settings),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nmt::data::ParallelDataset;
-use nmt::plot::{learning_curve, scale_trajectory};
+use nmt::plot::{RunLog, learning_curve, scale_trajectory};
 use nmt::report::{Figure, Page, RunSummary, Sample, samples};
 use nmt::translation::ModelFolder;
 use nmt::{Error, Result, files, machine};
@@ -72,9 +72,15 @@ impl ReportArgs {
 
     fn write(&self, samples: Vec<Sample>, samples_of: String) -> Result<()> {
         let logs = named(&self.runs)?;
-        let summary = |(name, log): &(String, PathBuf)| RunSummary::read(name, log.parent().unwrap_or(Path::new(".")));
-        let runs: Vec<RunSummary> = logs.iter().map(summary).collect::<Result<_>>()?;
-        let mut figures = vec![drawn("Learning curves", |path| learning_curve(&logs, path))?];
+        let runs: Vec<RunSummary> =
+            logs.iter().map(|(name, log)| RunSummary::read(name, log)).collect::<Result<_>>()?;
+        // A run that has just begun, or whose every loss is not a number, has no curve.
+        let drawable: Vec<(String, PathBuf)> =
+            logs.into_iter().filter(|(name, log)| RunLog::read(name, log).is_ok()).collect();
+        let mut figures = Vec::new();
+        if !drawable.is_empty() {
+            figures.push(drawn("Learning curves", |path| learning_curve(&drawable, path))?);
+        }
         for path in &self.gradinit {
             let caption = format!("GradInit: {}", path.display());
             figures.push(drawn(&caption, |picture| scale_trajectory(path, picture))?);

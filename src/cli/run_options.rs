@@ -50,22 +50,17 @@ impl RunOptions {
             .map(|(key, given)| given.then(|| format!("training.{key}=true")))
     }
 
-    /// Print what training would need, from the parameters that it would begin with.
+    /// Print what training would need, `--stop-after` updates of it at most.
     pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
         &self,
         task: &T,
         data: &D,
-        config: (&LoopConfig, &OptimizerConfig),
-        going_on: bool,
-        theta: Tensor,
+        config: &LoopConfig,
+        mut checkpoint: Checkpoint,
+        stop_after: Option<u64>,
     ) -> Result<()> {
-        let (settings, optimizer) = config;
-        let done = match going_on {
-            true => load_state(&self.output.join(LAST))?.update,
-            false => 0,
-        };
-        let mut checkpoint = Checkpoint::start(theta.shallow_clone(), optimizer.build(&theta, task.layout()));
-        let found = rehearse(task, data, settings, &mut checkpoint, done)?;
+        let max_updates = stop_after.map_or(config.max_updates, |update| update.min(config.max_updates));
+        let found = rehearse(task, data, &LoopConfig { max_updates, ..config.clone() }, &mut checkpoint)?;
         super::print(&format!("{found}\n"))
     }
 
@@ -128,23 +123,19 @@ impl RunOptions {
     }
 
     /// The configuration that the run began with, TOML: what `last` says, or config.toml, where `last` is of a program that did
-    /// not say it. Where config.toml is gone, it is written again.
+    /// not say it.
     pub fn began_with(&self) -> Result<String> {
-        let saved = self.saved_config();
         let config = load_state(&self.output.join(LAST))?.config;
-        if config.is_empty() {
-            return files::read_text(&saved);
-        }
-        if !saved.exists() && !self.dry_run {
-            files::write_whole(&saved, config.as_bytes())?;
-        }
-        Ok(config)
+        if config.is_empty() { files::read_text(&self.saved_config()) } else { Ok(config) }
     }
 
     /// Note what the run is from here on, `config` as TOML, in its checkpoints and in config.toml: where it can be taken up.
     pub fn note_config<D: TrainingData>(&self, data: &D, checkpoint: &mut Checkpoint, config: String) -> Result<()> {
         check_run(data, checkpoint, &self.output)?;
         checkpoint.state.config = config;
+        if self.dry_run {
+            return Ok(());
+        }
         files::write_whole(&self.saved_config(), checkpoint.state.config.as_bytes())?;
         self.note_environment()
     }
@@ -164,23 +155,8 @@ impl RunOptions {
         files::write_whole(&self.output.join(ENVIRONMENT), format!("{environment:#}\n").as_bytes())
     }
 
-    /// The parameters that training begins with, or goes on with.
-    pub fn parameters<T: Task>(
-        &self,
-        going_on: bool,
-        task: &T,
-        identity: &BTreeMap<String, String>,
-        fresh: impl FnOnce() -> Result<Tensor>,
-    ) -> Result<Tensor> {
-        match &self.init {
-            _ if going_on => load_weights(&self.output.join(LAST), task.layout(), identity),
-            Some(path) => load_weights(path, task.layout(), identity),
-            None => fresh(),
-        }
-    }
-
     /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the
-    /// parameters of `--init`, or what `fresh` draws.
+    /// parameters of `--init`, or what `fresh` draws. `--dry-run` takes and makes no folder.
     pub fn begin<T: Task>(
         &self,
         going_on: bool,
@@ -189,24 +165,37 @@ impl RunOptions {
         identity: &BTreeMap<String, String>,
         device: Device,
         fresh: impl FnOnce() -> Result<Tensor>,
-    ) -> Result<(Checkpoint, RunLock)> {
+    ) -> Result<(Checkpoint, Option<RunLock>)> {
         let (layout, run) = (task.layout(), &self.output);
+        let take = || if self.dry_run { Ok(None) } else { RunLock::take(run).map(Some) };
         if going_on {
-            let lock = RunLock::take(run)?;
+            let lock = take()?;
             if let Some(init) = &self.init {
                 progress::note(format!("--init {} is not read: the run goes on from {LAST}", init.display()));
             }
             let empty = Tensor::zeros([layout.total()], (Kind::Float, device));
-            let checkpoint = Checkpoint::load(&run.join(LAST), task, optimizer.build(&empty, layout), identity)?;
+            let mut checkpoint = Checkpoint::load(&run.join(LAST), task, optimizer.build(&empty, layout), identity)?;
+            if checkpoint.state.best.is_some() && !run.join(BEST).exists() {
+                progress::note(format!("{} was lost: the next validation makes a new one", run.join(BEST).display()));
+                checkpoint.state.best = None;
+            }
             return Ok((checkpoint, lock));
         }
-        let theta = self.parameters(false, task, identity, fresh)?.to_device(device);
-        if let Some(path) = &self.init {
-            note_other_optimizer(path, optimizer)?;
-        }
+        let theta = match &self.init {
+            Some(path) => {
+                let theta = load_weights(path, layout, identity)?;
+                note_other_optimizer(path, optimizer)?;
+                theta
+            }
+            None => fresh()?,
+        };
+        let theta = theta.to_device(device);
         let optimizer = optimizer.build(&theta, layout);
+        if self.dry_run {
+            return Ok((Checkpoint::start(theta, optimizer), None));
+        }
         std::fs::create_dir_all(run).map_err(Error::io("create the folder", run))?;
-        let lock = RunLock::take(run)?;
+        let lock = take()?;
         if run.join(LAST).exists() {
             let message = format!("another nmt has begun a run in {} meanwhile", run.display());
             return Err(Error::usage(message, "choose another --output, or go on with that run by --resume"));

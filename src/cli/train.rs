@@ -85,11 +85,6 @@ impl TrainArgs {
         }
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
-        if self.run.dry_run {
-            let theta = self.run.parameters(resume, &model, &identity, fresh)?.to_device(device);
-            let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
-            return self.run.rehearse(&model, &data, (&config.training_loop(), &config.optimizer), resume, theta);
-        }
         let (mut checkpoint, _lock) = self.run.begin(resume, &model, &config.optimizer, &identity, device, fresh)?;
 
         let (done, wanted) = (checkpoint.state.update, config.training.max_updates);
@@ -108,6 +103,10 @@ impl TrainArgs {
         }
         let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
         self.run.note_config(&data, &mut checkpoint, nmt::config::describe(&config)?)?;
+        let validator = Validator::new(valid, &config, device)?;
+        if self.run.dry_run {
+            return self.run.rehearse(&model, &data, &config.training_loop(), checkpoint, self.stop_after);
+        }
         let dataset = data.dataset();
         copy_data_files(&dataset.folder, run)?;
         progress::note(format!(
@@ -122,7 +121,6 @@ impl TrainArgs {
             tch::get_num_threads(),
             if resume { format!(", going on after update {}", checkpoint.state.update) } else { String::new() }
         ));
-        let validator = Validator::new(valid, &config, device)?;
         let updates_before = checkpoint.state.update;
         let outcome = train(
             &model,
@@ -153,6 +151,8 @@ impl TrainArgs {
         if resume && options.config.is_none() {
             options.config = Some(saved_path.clone());
         }
+        // What people wrote into config.toml is compared with what the run began with; where it is gone, that counts.
+        let text = (resume && self.config.config.is_none() && !saved_path.exists()).then_some(began_with.as_str());
         let own = [
             self.no_warmup.then(|| format!("{WARMUP}=0")),
             setting("training.max_updates", self.max_updates),
@@ -160,7 +160,7 @@ impl TrainArgs {
             setting("training.max_tokens", self.max_tokens),
             setting("training.seed", self.seed),
         ];
-        let mut config = options.load(&[&own[..], &self.run.settings()[..]].concat())?;
+        let mut config = options.load_or_parse(text, &[&own[..], &self.run.settings()[..]].concat())?;
         config.training.compute = config.training.compute.resolved();
         if self.no_warmup && config.schedule.kind == ScheduleKind::InverseSqrt {
             progress::note(
@@ -172,7 +172,8 @@ impl TrainArgs {
             let saved = Config::parse(&began_with, &saved_path.display().to_string(), &[])?;
             check_unchanged(&saved, &config, &saved_path, &MAY_CHANGE)?;
             let (before, now) = (saved.training.max_updates, config.training.max_updates);
-            if before != now {
+            let by_the_end = !matches!(config.schedule.kind, ScheduleKind::InverseSqrt | ScheduleKind::Constant);
+            if before != now && by_the_end {
                 progress::note(format!(
                     "training.max_updates was {before} and is {now}: the learning rate goes on as if it had been {now} \
                      from the start"

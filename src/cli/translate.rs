@@ -24,6 +24,15 @@ pub struct SearchOptions {
     /// Exponent of the length that a score is divided by [default: search.length_penalty, 1]
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     length_penalty: Option<f64>,
+    /// The longest translation is A · source length + B [default: search.max_length_a, 1.2]
+    #[arg(long, value_name = "A")]
+    max_length_a: Option<f64>,
+    /// See --max-length-a [default: search.max_length_b, 10]
+    #[arg(long, value_name = "B")]
+    max_length_b: Option<f64>,
+    /// The shortest translation, in subwords [default: search.min_length, 1]
+    #[arg(long, value_name = "N")]
+    min_length: Option<usize>,
     /// What activations are computed in [default: training.compute of the model's configuration]
     #[arg(long, value_enum)]
     compute: Option<Compute>,
@@ -40,6 +49,9 @@ impl SearchOptions {
         let given = [
             ("--beam", self.beam.is_some()),
             ("--length-penalty", self.length_penalty.is_some()),
+            ("--max-length-a", self.max_length_a.is_some()),
+            ("--max-length-b", self.max_length_b.is_some()),
+            ("--min-length", self.min_length.is_some()),
             ("--compute", self.compute.is_some()),
             ("--max-tokens", self.max_tokens != MAX_TOKENS),
         ];
@@ -51,7 +63,9 @@ impl SearchOptions {
         let search = SearchConfig {
             beam: self.beam.map_or(model.search.beam, usize::from),
             length_penalty: self.length_penalty.unwrap_or(model.search.length_penalty),
-            ..model.search.clone()
+            max_length_a: self.max_length_a.unwrap_or(model.search.max_length_a),
+            max_length_b: self.max_length_b.unwrap_or(model.search.max_length_b),
+            min_length: self.min_length.unwrap_or(model.search.min_length),
         };
         search.check()?;
         let compute = self.compute.unwrap_or(model.training.compute).kind();

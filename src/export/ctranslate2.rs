@@ -1,4 +1,4 @@
-//! A folder that CTranslate2 (version 3 and 4) loads: `model.bin` in its binary format 6, revision 7 of its
+//! A folder that CTranslate2 (from version 3.16 on) loads: `model.bin` in its binary format 6, revision 7 of its
 //! `TransformerSpec`, and vocabularies.
 
 use std::io::Write;
@@ -18,6 +18,9 @@ use crate::params::raw_bytes;
 const BINARY_VERSION: u32 = 6;
 const SPECIFICATION: &str = "TransformerSpec";
 const REVISION: u32 = 7;
+
+/// The file that makes a folder one of CTranslate2's.
+pub const MODEL_FILE: &str = "model.bin";
 
 /// A variable of `model.bin`.
 struct Variable {
@@ -147,7 +150,7 @@ pub fn ctranslate2(
 ) -> Result<()> {
     let model = variables(config, network, precision)?;
     std::fs::create_dir_all(output).map_err(Error::io("create the folder", output))?;
-    let path = output.join("model.bin");
+    let path = output.join(MODEL_FILE);
     files::write_atomically(&path, |writer| model.write(writer).map_err(Error::io("write", &path)))?;
     let settings = json!({
         "add_source_bos": false,

@@ -4,6 +4,6 @@ mod ctranslate2;
 mod plain;
 mod unskipped;
 
-pub use ctranslate2::ctranslate2;
+pub use ctranslate2::{MODEL_FILE, ctranslate2};
 pub use plain::{Precision, plain};
 pub use unskipped::Unskipped;

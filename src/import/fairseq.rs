@@ -1,7 +1,7 @@
 //! fairseq's checkpoints of `transformer_iwslt_de_en` and its kin, of fairseq 0.6 to 0.12: the settings, the weights, and what Adam
 //! remembers.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use tch::{Kind, Tensor};
@@ -11,6 +11,7 @@ use super::torch_file::TorchFile;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::optim::{OptimizerKind, ScheduleKind};
+use crate::progress;
 
 /// An open checkpoint.
 pub struct FairseqCheckpoint {
@@ -27,6 +28,8 @@ pub struct OptimizerState {
     pub updates: u64,
     /// The epoch that training was in, from 1.
     pub epoch: u64,
+    /// Whether nothing of that epoch was done.
+    pub at_start: bool,
     /// First and second moments; parameters that never had a gradient have none.
     pub moments: HashMap<String, (Tensor, Tensor)>,
 }
@@ -169,6 +172,8 @@ impl FairseqCheckpoint {
         model.relu_dropout = relu_dropout.unwrap_or(0.0);
         // A sentence longer than either is for neither.
         model.max_positions = self.int("max_source_positions", 1024).min(self.int("max_target_positions", 1024));
+        // What fairseq-generate takes.
+        (config.search.max_length_a, config.search.max_length_b) = (0.0, 200.0);
         self.training(&mut config);
         config
             .check()
@@ -179,9 +184,16 @@ impl FairseqCheckpoint {
     /// What of the training has a key here; the rest keeps its default.
     fn training(&self, config: &mut Config) {
         let optimizer = &mut config.optimizer;
+        let other = |flag: &str, found: &str, taken: &str| {
+            progress::note(format!("{flag} {found} is not here: the configuration has {taken}, for you to change"));
+        };
         optimizer.kind = match self.text("optimizer") {
             Some("nag" | "sgd") => OptimizerKind::Sgd,
-            _ => OptimizerKind::Adam,
+            Some("adam") | None => OptimizerKind::Adam,
+            Some(name) => {
+                other("--optimizer", name, "adam");
+                OptimizerKind::Adam
+            }
         };
         let betas: Vec<f64> = match self.flag("adam_betas") {
             Some(Node::Text(text)) => {
@@ -202,7 +214,13 @@ impl FairseqCheckpoint {
         let schedule = &mut config.schedule;
         schedule.kind = match self.text("lr_scheduler") {
             Some("polynomial_decay") => ScheduleKind::Linear,
-            _ => ScheduleKind::InverseSqrt,
+            Some("fixed") => ScheduleKind::Constant,
+            Some("cosine") => ScheduleKind::Cosine,
+            Some("inverse_sqrt") | None => ScheduleKind::InverseSqrt,
+            Some(name) => {
+                other("--lr-scheduler", name, "inverse-sqrt");
+                ScheduleKind::InverseSqrt
+            }
         };
         schedule.learning_rate = self.number("lr").unwrap_or(schedule.learning_rate);
         schedule.warmup_updates = self.int("warmup_updates", 0).max(0) as u64;
@@ -260,37 +278,58 @@ impl FairseqCheckpoint {
         let root = pickle.root();
         let state = pickle.get(root, "last_optimizer_state").and_then(|state| pickle.get(state, "state"));
         let Some(state) = state else { return Ok(None) };
-        // The numbers of parameters are in the order of the state dict, tied ones once.
-        let mut seen = HashSet::new();
-        let names: Vec<String> = self
-            .parameters()
-            .into_iter()
-            .filter(|(_, id)| self.file.identity(*id).is_none_or(|identity| seen.insert(identity)))
-            .map(|(name, _)| name)
+        // Parameters are numbered in the order of the state dict, tied ones once. Which are tied the settings say: storages that are
+        // shared come apart where a checkpoint is saved from a GPU.
+        let all = self.yes("share_all_embeddings");
+        let tied: &[&str] = match all || self.yes("share_decoder_input_output_embed") {
+            true if all => &["decoder.embed_tokens.weight", "decoder.output_projection.weight"],
+            true => &["decoder.output_projection.weight"],
+            false => &[],
+        };
+        let parameters: Vec<(String, Id)> =
+            self.parameters().into_iter().filter(|(name, _)| !tied.contains(&name.as_str())).collect();
+        // Before PyTorch 1.6 the keys were no numbers of parameters, but their order is the same.
+        let groups = pickle.get(root, "last_optimizer_state").and_then(|state| pickle.get(state, "param_groups"));
+        let keys: Vec<Option<i64>> = groups
+            .map_or(&[][..], |groups| pickle.elements(groups))
+            .iter()
+            .filter_map(|&group| pickle.get(group, "params"))
+            .flat_map(|keys| pickle.elements(keys).iter().map(|&key| pickle.int(key)))
             .collect();
+        if keys.len() != parameters.len() {
+            return Ok(None);
+        }
+        let positions: HashMap<i64, usize> =
+            keys.into_iter().enumerate().filter_map(|(position, key)| Some((key?, position))).collect();
         let mut moments = HashMap::new();
-        for &(number, of_one) in pickle.items(state) {
-            let name = pickle.int(number).and_then(|number| names.get(usize::try_from(number).ok()?));
-            let (Some(name), Some(first), Some(second)) =
-                (name, pickle.get(of_one, "exp_avg"), pickle.get(of_one, "exp_avg_sq"))
+        for &(key, of_one) in pickle.items(state) {
+            let parameter = pickle.int(key).and_then(|key| parameters.get(*positions.get(&key)?));
+            let (Some((name, id)), Some(first), Some(second)) =
+                (parameter, pickle.get(of_one, "exp_avg"), pickle.get(of_one, "exp_avg_sq"))
             else {
                 return Ok(None);
             };
-            let (Some(first), Some(second)) = (self.file.tensor(first)?, self.file.tensor(second)?) else {
+            let [parameter, first, second] =
+                [self.file.tensor(*id)?, self.file.tensor(first)?, self.file.tensor(second)?];
+            let (Some(parameter), Some(first), Some(second)) = (parameter, first, second) else { return Ok(None) };
+            // After half-precision training it is of one vector of all parameters.
+            if first.size() != parameter.size() || second.size() != parameter.size() {
                 return Ok(None);
-            };
+            }
             let pairs = renamed(name, first).into_iter().zip(renamed(name, second));
             moments.extend(pairs.map(|((name, first), (_, second))| (name, (first, second))));
         }
         let history = pickle.get(root, "optimizer_history").map_or(&[][..], |history| pickle.elements(history));
         let updates = history.last().and_then(|&last| pickle.int(pickle.get(last, "num_updates")?));
         let iterator = pickle.get(root, "extra_state").and_then(|extra| pickle.get(extra, "train_iterator"));
-        let epoch = iterator.and_then(|iterator| pickle.int(pickle.get(iterator, "epoch")?)).unwrap_or(1);
+        let count = |key: &str| iterator.and_then(|iterator| pickle.int(pickle.get(iterator, key)?));
+        let (epoch, at_start) =
+            (count("epoch").unwrap_or(1), count("iterations_in_epoch").is_none_or(|done| done == 0));
         let (Some(updates), false) = (updates.and_then(|updates| u64::try_from(updates).ok()), moments.is_empty())
         else {
             return Ok(None);
         };
-        Ok(Some(OptimizerState { updates, epoch: epoch.max(1) as u64, moments }))
+        Ok(Some(OptimizerState { updates, epoch: epoch.max(1) as u64, at_start, moments }))
     }
 }
 
@@ -310,6 +349,9 @@ fn renamed(name: &str, tensor: Tensor) -> Vec<(String, Tensor)> {
     }
     for suffix in ["weight", "bias"] {
         let Some(attention) = name.strip_suffix(&format!(".in_proj_{suffix}")) else { continue };
+        if tensor.size().first().is_none_or(|rows| rows % 3 != 0) {
+            break; // No such matrix: whoever looks for its parts says that they are not there.
+        }
         let thirds = tensor.chunk(3, 0);
         let names = ["q_proj", "k_proj", "v_proj"].map(|part| format!("{attention}.{part}.{suffix}"));
         return names

@@ -1,9 +1,12 @@
 //! Python's pickles, read without executing anything: calls and classes stay what they are, names with arguments.
 //!
 //! Every value is a node of one list, referred to by its number, so that shared and even circular values are no trouble, and
-//! whatever a file nests costs no stack. No more is allocated than the file is long, a few times over.
+//! whatever a file nests costs no stack. What is allocated is a multiple of the file's length, some hundred bytes for an instruction.
 
 use std::collections::HashMap;
+
+/// The longest name of a module or a class, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// The number of a node.
 pub type Id = usize;
@@ -377,7 +380,8 @@ impl<'a> Reader<'a> {
                 0x93 => {
                     let (name, module) = (self.pop()?, self.pop()?);
                     let part = |id: Id| match &self.nodes[id] {
-                        Node::Text(text) => Ok(text.clone()),
+                        // Named again and again, a long one would take more memory than its file.
+                        Node::Text(text) if text.len() <= LONGEST_NAME => Ok(text.clone()),
                         _ => Err("a name in text is expected".to_string()),
                     };
                     let node = Node::Name(part(module)?, part(name)?);

@@ -31,6 +31,10 @@ impl TorchFile {
     /// # Errors
     /// [`Error::Content`] for anything else, and for one that is damaged.
     pub fn open(path: &Path) -> Result<TorchFile> {
+        if path.is_dir() {
+            let next = "give the checkpoint in it, such as checkpoint_best.pt";
+            return Err(Error::content(path.display().to_string(), "a file of torch.save", "a folder", next));
+        }
         let file = std::fs::File::open(path).map_err(Error::io("read", path))?;
         // SAFETY: a file that is cut off while it is read ends the process with a message (`explain_cut_files`).
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("read", path))?;
@@ -88,9 +92,6 @@ impl TorchFile {
         };
         let (size, stride, offset) = read().ok_or_else(|| refuse("one that reaches beyond its storage"))?;
         let [size, stride] = [size, stride].map(|all| all.into_iter().map(|n| n as i64).collect::<Vec<i64>>());
-        if size.contains(&0) {
-            return Ok(Some(Tensor::zeros(size.as_slice(), (kind, tch::Device::Cpu))));
-        }
         let whole = Tensor::from_data_size(&self.map[bytes.start..bytes.start + held * width], &[held as i64], kind);
         let tensor = whole.as_strided(size.as_slice(), stride.as_slice(), offset as i64).contiguous();
         Ok(Some(tensor.copy()))
@@ -98,29 +99,29 @@ impl TorchFile {
 
     /// The key and the kind of a storage of floating-point numbers.
     fn storage(&self, id: Id) -> Option<(String, Kind)> {
-        let Node::Persistent(what) = self.pickle.node(id) else { return None };
-        let [_, class, key, ..] = self.pickle.elements(*what) else { return None };
-        let Node::Name(_, class) = self.pickle.node(*class) else { return None };
-        let kind = match class.as_str() {
+        let (key, class) = storage(&self.pickle, id)?;
+        let kind = match class {
             "FloatStorage" => Kind::Float,
             "HalfStorage" => Kind::Half,
             "BFloat16Storage" => Kind::BFloat16,
             "DoubleStorage" => Kind::Double,
             _ => return None,
         };
-        Some((self.key(*key)?, kind))
+        Some((key, kind))
     }
+}
 
-    fn key(&self, id: Id) -> Option<String> {
-        self.pickle.text(id).map(str::to_string).or_else(|| self.pickle.int(id).map(|key| key.to_string()))
-    }
+/// The key of a storage and the name of its class, where a node refers to one.
+fn storage(pickle: &Pickle, id: Id) -> Option<(String, &str)> {
+    let Node::Persistent(what) = pickle.node(id) else { return None };
+    let [_, class, key, ..] = pickle.elements(*what) else { return None };
+    let Node::Name(_, class) = pickle.node(*class) else { return None };
+    Some((key_of(pickle, *key)?, class))
+}
 
-    /// What two tensors have in common that read the same numbers: the key of the storage and the offset.
-    pub fn identity(&self, id: Id) -> Option<(String, i64)> {
-        let (_, arguments) = self.pickle.call(id)?;
-        let [storage, offset, ..] = arguments else { return None };
-        Some((self.storage(*storage)?.0, self.pickle.int(*offset)?))
-    }
+/// A storage's key, text or a whole number.
+fn key_of(pickle: &Pickle, id: Id) -> Option<String> {
+    pickle.text(id).map(str::to_string).or_else(|| pickle.int(id).map(|key| key.to_string()))
 }
 
 type Parts = (Pickle, HashMap<String, Range<usize>>);
@@ -178,7 +179,7 @@ fn row_of_pickles(map: &[u8]) -> std::result::Result<Parts, String> {
     let widths = widths(&pickle);
     let mut storages = HashMap::new();
     for &key in keys.elements(keys.root()) {
-        let key = keys.text(key).map(str::to_string).or_else(|| keys.int(key).map(|key| key.to_string()));
+        let key = key_of(&keys, key);
         let key = key.ok_or("a storage without a key")?;
         let width = *widths.get(&key).ok_or_else(|| format!("a storage {key} that no tensor reads"))?;
         let count = map.get(at..at + 8).and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
@@ -196,15 +197,8 @@ fn row_of_pickles(map: &[u8]) -> std::result::Result<Parts, String> {
 fn widths(pickle: &Pickle) -> HashMap<String, usize> {
     let mut widths = HashMap::new();
     for id in 0..pickle.len() {
-        let Node::Persistent(what) = pickle.node(id) else { continue };
-        let [_, class, key, ..] = pickle.elements(*what) else { continue };
-        let (Node::Name(_, class), Some(key)) = (
-            pickle.node(*class),
-            pickle.text(*key).map(str::to_string).or_else(|| pickle.int(*key).map(|key| key.to_string())),
-        ) else {
-            continue;
-        };
-        let width = match class.as_str() {
+        let Some((key, class)) = storage(pickle, id) else { continue };
+        let width = match class {
             "DoubleStorage" | "LongStorage" | "ComplexFloatStorage" => 8,
             "FloatStorage" | "IntStorage" => 4,
             "HalfStorage" | "BFloat16Storage" | "ShortStorage" => 2,

@@ -16,6 +16,7 @@ mod trajectory;
 
 pub use heat_map::{HeatMap, heat_maps};
 pub use inspection::{inspection, inspection_csv};
+pub(crate) use json_lines::read_json_lines;
 pub use learning_curve::{learning_curve, learning_curve_csv};
 pub use map_table::read_maps;
 pub use picture::Format;

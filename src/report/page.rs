@@ -76,7 +76,7 @@ impl Page {
 
     fn table_of_runs(&self, html: &mut String) {
         html.push_str("<h2>Runs</h2>\n<div class=\"wide\"><table>\n<thead><tr><th>run</th>");
-        let names = ["updates", "epoch", "training loss", "best validation", "at update", "hours", "a second"];
+        let names = ["updates", "epoch", "training nll", "best validation", "at update", "hours", "speed (a second)"];
         names.iter().for_each(|name| html.push_str(&format!("<th class=\"number\">{name}</th>")));
         html.push_str("</tr></thead>\n");
         for run in &self.runs {
@@ -92,7 +92,11 @@ impl Page {
             let cells = [
                 count(&run.training["update"]),
                 count(&run.training["epoch"]),
-                number(&run.training["loss"]),
+                number(if run.training["nll_loss"].is_null() {
+                    &run.training["loss"]
+                } else {
+                    &run.training["nll_loss"]
+                }),
                 metrics(&run.best),
                 count(&run.best["update"]),
                 format!("{:.2}", seconds / 3600.0),
@@ -200,7 +204,7 @@ impl Page {
         html.push_str("<h2>Environment</h2>\n");
         for (name, environment) in known {
             let _ = write!(html, "<h3>{}</h3><dl>", escape(name));
-            for (key, value) in environment {
+            for (key, value) in environment.iter().filter(|(_, value)| !value.is_null()) {
                 let value = value.as_str().map_or_else(|| value.to_string(), str::to_string);
                 let _ = write!(html, "<dt>{}</dt><dd>{}</dd>", escape(key), escape(&value));
             }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::files;
+use crate::plot::read_json_lines;
 use crate::train::CONFIG;
 
 /// The file of a run folder that says on what machine the run was last at work.
@@ -33,20 +34,12 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// Read a run folder.
+    /// Read a run's log and what lies beside it.
     ///
     /// # Errors
-    /// [`Error::Content`] for a folder without a log, and for a line of it that is no JSON.
-    pub fn read(name: &str, folder: &Path) -> Result<RunSummary> {
-        let log = folder.join("log.jsonl");
-        if !log.is_file() {
-            return Err(Error::content(
-                folder.display().to_string(),
-                "a run folder with a log.jsonl",
-                if folder.is_dir() { "a folder without one" } else { "no such folder" },
-                "give the folder that `nmt train` wrote to",
-            ));
-        }
+    /// [`crate::Error::Io`] without a log, [`crate::Error::Content`] for a line of it that is no JSON; one that is still being written is left out.
+    pub fn read(name: &str, log: &Path) -> Result<RunSummary> {
+        let folder = log.parent().unwrap_or(Path::new("."));
         let mut summary = RunSummary {
             name: name.to_string(),
             training: Value::Null,
@@ -55,13 +48,9 @@ impl RunSummary {
             incidents: Vec::new(),
             config: optional(&folder.join(CONFIG))?,
             environment: None,
-            log: log.clone(),
+            log: log.to_path_buf(),
         };
-        for (number, line) in files::read_text(&log)?.lines().enumerate() {
-            let event: Value = serde_json::from_str(line).map_err(|error| {
-                let place = format!("{}:{}", log.display(), number + 1);
-                Error::content(place, "a line of a run's log, JSON", error.to_string(), "restore the log")
-            })?;
+        for (_, event) in read_json_lines::<Value>(log)? {
             match event["event"].as_str() {
                 Some("update") => summary.training = event,
                 Some("validation") => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -135,7 +135,7 @@ impl Checkpoint {
         save_vectors(path, &vectors, &metadata)
     }
 
-    /// Read what [`Checkpoint::save`] wrote; `optimizer` gives the kind. The running statistics of `task` become those of
+    /// Read what [`Checkpoint::save`] wrote; `optimizer` gives the kind, and the device of everything. The running statistics of `task` become those of
     /// the file.
     ///
     /// # Errors
@@ -148,9 +148,11 @@ impl Checkpoint {
     ) -> Result<Checkpoint> {
         let metadata = check_metadata(path, identity)?;
         let state = state_of(path, &metadata)?;
+        let device = optimizer.state().first().map_or(Device::Cpu, |(_, vector)| vector.device());
         let of_optimizer = optimizer.state().into_iter().map(|(prefix, _)| format!("optimizer.{prefix}"));
         let prefixes: Vec<String> = std::iter::once(String::new()).chain(of_optimizer).collect();
-        let mut vectors = task.layout().load_all(path, &prefixes)?;
+        let vectors = task.layout().load_all(path, &prefixes)?;
+        let mut vectors: Vec<Tensor> = vectors.into_iter().map(|vector| vector.to_device(device)).collect();
         load_running(path, task)?;
         let theta = vectors.remove(0);
         optimizer.restore(vectors, state.update);

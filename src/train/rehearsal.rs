@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use tch::Device;
+
 use super::checkpoint::Checkpoint;
 use super::trainer::{LoopConfig, TrainingData, accumulate};
 use crate::error::{Error, Result};
@@ -25,14 +27,13 @@ pub struct Rehearsal {
     pub done: u64,
     /// The size of the largest batch.
     pub largest: String,
-    /// The most memory that the process has had so far, in bytes; none where the system does not say.
+    /// The most memory that the process has had so far, in bytes; none on a GPU, and where the system does not say.
     pub memory: Option<u64>,
     /// Seconds of an update, the mean over a sample of batches.
     pub seconds_per_update: f64,
 }
 
-/// Train on the largest batch of the first epoch, and on some others of it, and forget what was learnt. `done` updates of the
-/// run are behind it; `checkpoint` is spoilt.
+/// Train from `checkpoint` on the largest batch of the first epoch, and on some others of it, for nothing: `checkpoint` is spoilt.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] for the largest batch, [`Error::Content`] for no batch at all, and what reading batches brings.
@@ -41,27 +42,31 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
     data: &D,
     config: &LoopConfig,
     checkpoint: &mut Checkpoint,
-    done: u64,
 ) -> Result<Rehearsal> {
+    let done = checkpoint.state.update;
     let batches = data.epoch(1)?;
     let Some(largest) = batches.iter().max_by_key(|batch| data.size(batch)) else {
         return Err(Error::content("the training data", "at least one batch", "none", "give more text"));
     };
-    let mut train_on = |batch: &Vec<usize>| -> Result<f64> {
+    // Seconds of a batch's gradient, and of a step along it.
+    let mut train_on = |batch: &Vec<usize>| -> Result<[f64; 2]> {
         let start = Instant::now();
         let group = std::slice::from_ref(batch);
         let mut sums = accumulate(task, data, &checkpoint.theta, group, config.compute, config.seed)?;
+        let gradient = start.elapsed().as_secs_f64();
         sums.gradient /= sums.count as f64;
         clip(&mut sums.gradient, config.clip_norm);
         checkpoint.optimizer.step(&mut checkpoint.theta, &sums.gradient, 0.0);
-        Ok(start.elapsed().as_secs_f64())
+        Ok([gradient, start.elapsed().as_secs_f64() - gradient])
     };
     train_on(largest)?;
     let sample: Vec<&Vec<usize>> = batches.iter().step_by(batches.len().div_ceil(SAMPLE)).collect();
-    let mut seconds = 0.0;
+    let (mut gradients, mut steps) = (0.0, 0.0);
     for batch in &sample {
-        seconds += train_on(batch)?;
+        let [gradient, step] = train_on(batch)?;
+        (gradients, steps) = (gradients + gradient, steps + step);
     }
+    let on_processor = checkpoint.theta.device() == Device::Cpu;
     let together = config.update_frequency.min(batches.len());
     let an_epoch = batches.len().div_ceil(config.update_frequency) as u64;
     let by_epochs = if config.max_epochs > 0 { config.max_epochs.saturating_mul(an_epoch) } else { u64::MAX };
@@ -71,14 +76,14 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
         updates: config.max_updates.min(by_epochs).saturating_sub(done),
         done,
         largest: data.describe(largest).0,
-        memory: peak_memory(),
-        seconds_per_update: seconds / sample.len() as f64 * together as f64,
+        memory: peak_memory().filter(|_| on_processor),
+        seconds_per_update: (gradients * together as f64 + steps) / sample.len() as f64,
     })
 }
 
 impl fmt::Display for Rehearsal {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let memory = self.memory.map_or("not known on this system".into(), |bytes| {
+        let memory = self.memory.map_or("not known here; the largest batch fits".into(), |bytes| {
             format!("{:.2} GiB with the largest batch, validation not counted", bytes as f64 / f64::from(1 << 30))
         });
         let whole = Duration::from_secs_f64((self.seconds_per_update * self.updates as f64).min(1e12));

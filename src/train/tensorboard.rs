@@ -38,10 +38,8 @@ impl EventFile {
         let file = File::create_new(&path).map_err(Error::io("write", &path))?;
         let mut events = EventFile { path, file };
         events.write(Event { file_version: Some(VERSION.into()), ..Event::default() })?;
-        if update > 0 {
-            let session_log = Some(SessionLog { status: START });
-            events.write(Event { step: update as i64 + 1, session_log, ..Event::default() })?;
-        }
+        let session_log = Some(SessionLog { status: START });
+        events.write(Event { step: update as i64 + 1, session_log, ..Event::default() })?;
         Ok(events)
     }
 
@@ -169,16 +167,16 @@ mod tests {
             std::fs::read_dir(run.path().join(FOLDER)).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         let [first, second] = [&files[0], &files[1]].map(|path| events(&std::fs::read(path).unwrap()));
-        assert_eq!((first.len(), first[0].file_version.as_deref()), (3, Some(VERSION)));
+        assert_eq!((first.len(), first[0].file_version.as_deref()), (4, Some(VERSION)));
         let scalars = |event: &Event| -> Vec<(String, f32)> {
             let summary = event.summary.clone().unwrap();
             summary.value.into_iter().map(|scalar| (scalar.tag, scalar.simple_value)).collect()
         };
         let expected = [("train/epoch", 1.0), ("train/learning_rate", 0.125), ("train/loss", 2.5)];
-        let mut found = scalars(&first[1]);
+        let mut found = scalars(&first[2]);
         found.sort_by(|a, b| a.0.cmp(&b.0));
         assert_eq!(found, expected.map(|(tag, value)| (tag.to_string(), value)));
-        assert_eq!((first[1].step, scalars(&first[2])), (5, vec![("validation/bleu".to_string(), 31.5)]));
+        assert_eq!((first[2].step, scalars(&first[3])), (5, vec![("validation/bleu".to_string(), 31.5)]));
         assert_eq!((second[1].step, &second[1].session_log), (6, &Some(SessionLog { status: START })));
         assert_eq!((second.len(), second[2].step), (3, 6));
     }

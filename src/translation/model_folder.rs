@@ -144,7 +144,10 @@ impl ModelFolder {
             (folder.to_path_buf(), checkpoint)
         };
         if named_folder && checkpoint.ends_with(LAST) {
-            progress::note(format!("{} has no {BEST}, since it has not validated: {LAST} is read", folder.display()));
+            progress::note(format!(
+                "{} has no {BEST}, because it has not validated, or it was lost: {LAST} is read",
+                folder.display()
+            ));
         }
         let is_checkpoint = checkpoint.extension().is_some_and(|extension| extension == "safetensors");
         let refuse = |found: &str| {
@@ -152,7 +155,8 @@ impl ModelFolder {
                 checkpoint.display().to_string(),
                 "a checkpoint (.safetensors) of `nmt train`",
                 found,
-                "give the --output folder of `nmt train` (what `nmt gradinit` writes is a start for it, no trained model); \
+                "give the --output folder of `nmt train` (what `nmt gradinit` writes is a start for it, no trained model; \
+                 `nmt import` makes one of fairseq's checkpoint); \
                  translations in files are scored with --references instead of --data",
             )
         };

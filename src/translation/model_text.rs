@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::data::{Dictionary, check_agreement, dictionary_path};
 use crate::error::Result;
-use crate::text::{Subword, TextPipeline, join_subwords};
+use crate::progress;
+use crate::text::{SETTINGS_FILE, Subword, TextPipeline, join_subwords};
 
 /// What a run folder says of its text: dictionaries, and how the training text was treated.
 pub struct ModelText {
@@ -29,13 +30,15 @@ impl ModelText {
         let source_dictionary = Dictionary::load(&dictionary_path(folder, source_lang))?;
         let target_dictionary = Dictionary::load(&dictionary_path(folder, target_lang))?;
         check_agreement(folder, [(source_lang, &source_dictionary), (target_lang, &target_dictionary)])?;
-        Ok(ModelText {
-            source_dictionary,
-            target_dictionary,
-            source: TextPipeline::load(folder, source_lang)?,
-            target: TextPipeline::load(folder, target_lang)?,
-            subword: Subword::load(folder)?,
-        })
+        let (source, subword) = (TextPipeline::load(folder, source_lang)?, Subword::load(folder)?);
+        if subword.is_some() && source.is_none() {
+            progress::note(format!(
+                "{} has no {SETTINGS_FILE}: raw text is cut into subwords, and not tokenised before",
+                folder.display()
+            ));
+        }
+        let target = TextPipeline::load(folder, target_lang)?;
+        Ok(ModelText { source_dictionary, target_dictionary, source, target, subword })
     }
 
     /// Whether raw text is tokenised and cut into subwords as the training data were.

@@ -7,7 +7,7 @@ use nmt::import::{FairseqCheckpoint, Pickle};
 use crate::mutate::attack;
 
 fn golden(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models/fairseq").join(name)).unwrap()
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fairseq").join(name)).unwrap()
 }
 
 fn read(bytes: &[u8], folder: &Path) -> nmt::Result<()> {

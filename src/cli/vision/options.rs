@@ -39,6 +39,11 @@ impl NetworkOptions {
         self.config.is_empty() && self.arch.is_none() && !self.no_bn
     }
 
+    /// Whether a file was given.
+    pub fn has_file(&self) -> bool {
+        self.config.config.is_some()
+    }
+
     /// With the configuration of a run, where none was given.
     pub fn or_config(&self, path: PathBuf) -> NetworkOptions {
         let mut options = self.clone();
@@ -48,6 +53,11 @@ impl NetworkOptions {
 
     /// The configuration: defaults, file, `--set`, these options, and then `further` settings of other ones.
     pub fn load(&self, further: &[Option<String>]) -> Result<VisionConfig> {
+        self.load_or_parse(None, further)
+    }
+
+    /// The same, with `text` in the file's place where there is some.
+    pub fn load_or_parse(&self, text: Option<&str>, further: &[Option<String>]) -> Result<VisionConfig> {
         let own = [
             setting("network.architecture", self.arch.as_ref()),
             self.no_bn.then(|| "network.batch_norm=false".to_string()),
@@ -56,7 +66,10 @@ impl NetworkOptions {
         ];
         let settings: Vec<String> = self.config.set.iter().cloned().chain(own.into_iter().flatten()).collect();
         let settings: Vec<String> = settings.into_iter().chain(further.iter().flatten().cloned()).collect();
-        VisionConfig::load(self.config.config.as_deref(), &settings)
+        match text {
+            Some(text) => VisionConfig::parse(text, "the run's configuration", &settings),
+            None => VisionConfig::load(self.config.config.as_deref(), &settings),
+        }
     }
 }
 

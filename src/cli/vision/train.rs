@@ -51,12 +51,12 @@ impl VisionTrainArgs {
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &network, &data, device, &signal);
         let settings = config.training_loop(data.pictures().len());
-        if self.run.dry_run {
-            let theta = self.run.parameters(resume, &network, &identity, fresh)?.to_device(device);
-            return self.run.rehearse(&network, &data, (&settings, &config.optimizer), resume, theta);
-        }
         let (mut checkpoint, _lock) = self.run.begin(resume, &network, &config.optimizer, &identity, device, fresh)?;
         self.run.note_config(&data, &mut checkpoint, describe(&config)?)?;
+        let stop_after = self.stop_after_epoch.map(|epoch| epoch * settings.max_updates / config.training.max_epochs);
+        if self.run.dry_run {
+            return self.run.rehearse(&network, &data, &settings, checkpoint, stop_after);
+        }
         progress::note(format!(
             "{} pictures of {} classes, {} to validate on; {}, {} parameters, {}, {} threads{}",
             data.pictures().len(),
@@ -69,7 +69,6 @@ impl VisionTrainArgs {
             if resume { format!(", going on after update {}", checkpoint.state.update) } else { String::new() }
         ));
         let updates_before = checkpoint.state.update;
-        let stop_after = self.stop_after_epoch.map(|epoch| epoch * settings.max_updates / config.training.max_epochs);
         let outcome = train(
             &network,
             &data,
@@ -87,8 +86,10 @@ impl VisionTrainArgs {
         let saved_path = self.run.saved_config();
         let began_with = if resume { self.run.began_with()? } else { String::new() };
         let options = if resume { self.network.or_config(saved_path.clone()) } else { self.network.clone() };
-        let mut config = options
-            .load(&[&[setting("training.max_epochs", self.max_epochs)][..], &self.run.settings()[..]].concat())?;
+        let further = [&[setting("training.max_epochs", self.max_epochs)][..], &self.run.settings()[..]].concat();
+        // What people wrote into config.toml is compared with what the run began with; where it is gone, that counts.
+        let text = (resume && !self.network.has_file() && !saved_path.exists()).then_some(began_with.as_str());
+        let mut config = options.load_or_parse(text, &further)?;
         config.training.compute = config.training.compute.resolved();
         if resume {
             let saved = VisionConfig::parse(&began_with, &saved_path.display().to_string(), &[])?;
