@@ -69,6 +69,18 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     write_atomically(path, |writer| writer.write_all(content).map_err(Error::io("write", path)))
 }
 
+/// Write the content of `from` to `to`, where there is such a file.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn copy_if_there(from: &Path, to: &Path) -> Result<()> {
+    if from.exists() {
+        let content = fs::read(from).map_err(Error::io("read", from))?;
+        write_whole(to, &content)?;
+    }
+    Ok(())
+}
+
 /// Read a whole UTF-8 file; the error names the first line that is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String> {
     let bytes = fs::read(path).map_err(Error::io("read", path))?;

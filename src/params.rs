@@ -276,7 +276,7 @@ pub fn save_vectors(
     metadata: &BTreeMap<String, String>,
 ) -> Result<()> {
     let refused = |found: String| Error::content(path.display().to_string(), "tensors that can be saved", found, "");
-    let bytes: Vec<Vec<u8>> = vectors.iter().map(|(_, _, vector)| tensor_bytes(&vector.detach())).collect();
+    let bytes: Vec<Vec<u8>> = vectors.iter().map(|(_, _, vector)| raw_bytes(&vector.to_kind(Kind::Float))).collect();
     let mut views = Vec::new();
     for ((layout, prefix, _), bytes) in vectors.iter().zip(&bytes) {
         for block in &layout.blocks {
@@ -351,13 +351,6 @@ impl std::ops::Index<View> for Views {
     fn index(&self, view: View) -> &Tensor {
         &self.0[view.0]
     }
-}
-
-/// The little-endian bytes of a contiguous copy of a tensor.
-fn tensor_bytes(tensor: &Tensor) -> Vec<u8> {
-    let tensor = tensor.to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
-    let values: Vec<f32> = Vec::try_from(&tensor.view([-1])).unwrap_or_default();
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
 /// Open a safetensors file (memory-mapped), check it, and hand it on.

@@ -73,10 +73,6 @@ impl ExportArgs {
         }
         let dictionaries = [&model.text.source_dictionary, &model.text.target_dictionary];
         ctranslate2(folder, config, &network, dictionaries, self.precision)?;
-        let tokenizer = model.folder.join(SUBWORD_FILE);
-        if tokenizer.exists() {
-            std::fs::copy(&tokenizer, folder.join(SUBWORD_FILE)).map_err(Error::io("copy", &tokenizer))?;
-        }
-        Ok(())
+        files::copy_if_there(&model.folder.join(SUBWORD_FILE), &folder.join(SUBWORD_FILE))
     }
 }

@@ -140,8 +140,8 @@ impl ImportArgs {
     /// How raw text becomes what the model reads: as the options say, or else as the data folder does.
     fn write_text_settings(&self, run: &Path) -> Result<()> {
         if self.bpe.is_none() && self.tokenizer.is_none() && !self.lowercase {
-            copy(&self.data.join(SUBWORD_FILE), &run.join(SUBWORD_FILE))?;
-            return copy(&self.data.join(SETTINGS_FILE), &run.join(SETTINGS_FILE));
+            files::copy_if_there(&self.data.join(SUBWORD_FILE), &run.join(SUBWORD_FILE))?;
+            return files::copy_if_there(&self.data.join(SETTINGS_FILE), &run.join(SETTINGS_FILE));
         }
         if let Some(path) = &self.bpe {
             Subword::read(path)?.save(&run.join(SUBWORD_FILE))?;
@@ -189,13 +189,4 @@ fn restore(checkpoint: &mut Checkpoint, state: &OptimizerState, layout: &Layout)
         checkpoint.state.epoch -= 1;
         checkpoint.state.batches_done = u32::MAX as usize;
     }
-}
-
-/// Copy a file, where there is one.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    if from.exists() {
-        let content = std::fs::read(from).map_err(Error::io("read", from))?;
-        files::write_whole(to, &content)?;
-    }
-    Ok(())
 }

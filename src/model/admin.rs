@@ -86,9 +86,8 @@ impl Transformer {
             let encoded = self.encode_observed(&views, batch, &|w_skip, x, output| encoder.observe(w_skip, x, output));
             let decoder = Profile::new(rule, &views, target);
             let none = Dropout::off();
-            let _ = self.decode_observed(&views, batch, &encoded, &none, &|w_skip, x, output| {
-                decoder.observe(w_skip, x, output);
-            });
+            let observe = |w_skip, x: &Tensor, output: &Tensor| decoder.observe(w_skip, x, output);
+            let _ = self.decode_watched(&views, batch, &encoded, &none, (&observe, &|_| ()));
             encoder.finish();
             decoder.finish();
             theta

@@ -73,26 +73,28 @@ impl Attention {
         mask: Option<&Tensor>,
         dropout: (&Dropout, f64),
     ) -> Tensor {
-        self.attend_watched(views, query, memory, mask, dropout, &|_| ())
+        self.project_context(views, &self.probabilities(query, memory, mask), memory, dropout)
     }
 
-    /// The same, the probabilities `[B, heads, T, S]` shown to `watch`.
-    pub fn attend_watched(
-        &self,
-        views: &Views,
-        query: &Tensor,
-        memory: &KeysValues,
-        mask: Option<&Tensor>,
-        dropout: (&Dropout, f64),
-        watch: &dyn Fn(&Tensor),
-    ) -> Tensor {
+    /// Where each head looks: query `[B, heads, T, d/heads]` to `[B, heads, T, S]`, each row adding up to 1; `mask` as in
+    /// [`Attention::attend`].
+    pub fn probabilities(&self, query: &Tensor, memory: &KeysValues, mask: Option<&Tensor>) -> Tensor {
         let mut scores = query.matmul(&memory.keys.transpose(-2, -1)); // [B, heads, T, S]
         if let Some(mask) = mask {
             scores += mask;
         }
-        let probabilities = scores.softmax(-1, Kind::Float).to_kind(query.kind());
-        watch(&probabilities);
-        let probabilities = dropout.0.apply(&probabilities, dropout.1);
+        scores.softmax(-1, Kind::Float).to_kind(query.kind())
+    }
+
+    /// What is found there, projected: probabilities `[B, heads, T, S]` to `[B·T, d]`.
+    pub fn project_context(
+        &self,
+        views: &Views,
+        probabilities: &Tensor,
+        memory: &KeysValues,
+        dropout: (&Dropout, f64),
+    ) -> Tensor {
+        let probabilities = dropout.0.apply(probabilities, dropout.1);
         let context = probabilities.matmul(&memory.values); // [B, heads, T, d/heads]
         let context = context.transpose(1, 2).reshape([-1, self.d]); // [B·T, d]
         plus(views, &context, self.hidden_bias).linear(&views[self.out.0], Some(&views[self.out.1]))

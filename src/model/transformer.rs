@@ -305,20 +305,9 @@ impl Transformer {
         last.into_inner()
     }
 
-    /// [`Transformer::decode`], every residual sum with a `w_skip` shown to `observe` before it is made.
-    pub(super) fn decode_observed(
-        &self,
-        views: &Views,
-        batch: &TranslationBatch,
-        encoded: &Encoded,
-        dropout: &Dropout,
-        observe: Observe,
-    ) -> Tensor {
-        self.decode_watched(views, batch, encoded, dropout, (observe, &|_| ()))
-    }
-
-    /// The same, and every layer's attention over the source, `[B, heads, T, S]`, shown to `watch`.
-    fn decode_watched(
+    /// [`Transformer::decode`], every residual sum with a `w_skip` shown to `observe` before it is made, and every layer's
+    /// attention over the source, `[B, heads, T, S]`, to `watch`.
+    pub(super) fn decode_watched(
         &self,
         views: &Views,
         batch: &TranslationBatch,
@@ -344,10 +333,11 @@ impl Transformer {
             });
             x = self.residual(views, &layer.encoder_attention, x, (dropout, observe), |attention, x| {
                 let query = attention.project_query(views, x, b, t);
-                let (memory, mask) =
-                    (attention.project_memory(views, &encoded.output, encoded.b, encoded.s), encoded.mask.as_ref());
+                let memory = attention.project_memory(views, &encoded.output, encoded.b, encoded.s);
+                let probabilities = attention.probabilities(&query, &memory, encoded.mask.as_ref());
+                watch(&probabilities);
                 let dropout = (dropout, self.config.attention_dropout);
-                attention.attend_watched(views, &query, &memory, mask, dropout, watch)
+                attention.project_context(views, &probabilities, &memory, dropout)
             });
             x = self
                 .residual(views, &layer.ffn, x, (dropout, observe), |ffn, x| self.feed_forward(views, ffn, x, dropout));

@@ -257,7 +257,6 @@ mod tests {
     fn nothing_on_the_page_is_taken_for_html() {
         let run = RunSummary {
             name: "<script>alert(1)</script>".into(),
-            log: "log.jsonl".into(),
             training: serde_json::json!({"update": 7, "epoch": 1, "loss": 2.5, "tokens_per_second": 1234.5, "seconds": 7200.0}),
             best: serde_json::json!({"update": 5, "bleu": 31.456, "nll_loss": 1.5}),
             validation: Value::Null,

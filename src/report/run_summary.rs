@@ -1,6 +1,6 @@
 //! What a run folder says of its run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -17,8 +17,6 @@ pub const ENVIRONMENT: &str = "environment.json";
 pub struct RunSummary {
     /// Its name on the page.
     pub name: String,
-    /// Its log.
-    pub log: PathBuf,
     /// The newest line of training; null before the first.
     pub training: Value,
     /// The validation that was the best when it was made, the newest such; null before the first.
@@ -48,7 +46,6 @@ impl RunSummary {
             incidents: Vec::new(),
             config: optional(&folder.join(CONFIG))?,
             environment: None,
-            log: log.to_path_buf(),
         };
         for (_, event) in read_json_lines::<Value>(log)? {
             match event["event"].as_str() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tch::Device;
 
 use super::checkpoint::Checkpoint;
-use super::trainer::{LoopConfig, TrainingData, accumulate};
+use super::trainer::{LoopConfig, TrainingData, accumulate, largest};
 use crate::error::{Error, Result};
 use crate::optim::clip;
 use crate::task::Task;
@@ -45,7 +45,7 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
 ) -> Result<Rehearsal> {
     let done = checkpoint.state.update;
     let batches = data.epoch(1)?;
-    let Some(largest) = batches.iter().max_by_key(|batch| data.size(batch)) else {
+    let Some(largest) = largest(data, &batches) else {
         return Err(Error::content("the training data", "at least one batch", "none", "give more text"));
     };
     // Seconds of a batch's gradient, and of a step along it.

@@ -394,13 +394,18 @@ fn try_largest<T: Task, D: TrainingData<Batch = T::Batch>>(
     batches: &[Vec<usize>],
     config: &LoopConfig,
 ) -> Result<()> {
-    let Some(largest) = batches.iter().max_by_key(|batch| data.size(batch)) else { return Ok(()) };
+    let Some(largest) = largest(data, batches) else { return Ok(()) };
     let running = task.running().map(|(_, running)| (running.copy(), running));
     accumulate(task, data, theta, std::slice::from_ref(largest), config.compute, config.seed)?;
     if let Some((before, mut running)) = running {
         tch::no_grad(|| running.copy_(&before));
     }
     Ok(())
+}
+
+/// The batch that takes most.
+pub(super) fn largest<'a, D: TrainingData>(data: &D, batches: &'a [Vec<usize>]) -> Option<&'a Vec<usize>> {
+    batches.iter().max_by_key(|batch| data.size(batch))
 }
 
 fn out_of_memory<D: TrainingData>(data: &D, indices: &[usize], found: String) -> Error {

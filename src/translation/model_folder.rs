@@ -15,6 +15,7 @@ use crate::model::Transformer;
 use crate::params::safetensors_metadata;
 use crate::progress;
 use crate::task::Task;
+use crate::text::{SETTINGS_FILE, SUBWORD_FILE};
 use crate::train::{BEST, CONFIG, LAST, load_weights, trained_with};
 
 /// What a checkpoint must have been trained with: languages and dictionaries. It is written into every checkpoint.
@@ -46,14 +47,10 @@ pub fn model_for(dataset: &ParallelDataset, config: &Config) -> Result<(Transfor
 /// Copy what a model needs of its data folder into a run folder: dictionaries, and tokenizer and preprocessing where
 /// the folder has them.
 pub fn copy_data_files(data: &DataFolder, run: &Path) -> Result<()> {
-    let mut names = vec!["tokenizer.json".to_string(), "preprocess.json".to_string()];
+    let mut names = [SUBWORD_FILE, SETTINGS_FILE].map(String::from).to_vec();
     names.extend([data.source_lang(), data.target_lang()].map(|lang| format!("dict.{lang}.txt")));
     for name in names {
-        let from = data.dir().join(&name);
-        if from.exists() {
-            let content = std::fs::read(&from).map_err(Error::io("read", &from))?;
-            files::write_whole(&run.join(&name), &content)?;
-        }
+        files::copy_if_there(&data.dir().join(&name), &run.join(&name))?;
     }
     Ok(())
 }
