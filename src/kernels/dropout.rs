@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 use super::element::elements_mut;
 use super::threads::{Disjoint, PARTS, parallel, part_of};
 use super::vector::vectorised;
-use crate::random::{split_mix, with_generator};
+use crate::random::split_mix;
 
 /// Elements that one round of the generator decides.
 pub(super) const BLOCK: usize = 64;
@@ -27,6 +27,11 @@ impl Mask {
         let z = split_mix(seed.wrapping_add((site + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         let scale = 256.0 / (256 - dropped) as f32;
         (dropped > 0).then_some(Mask { key: [z as u32, (z >> 32) as u32], dropped, scale })
+    }
+
+    /// A seed of this mask alone, for another generator than the one here.
+    pub fn seed(&self) -> u64 {
+        (u64::from(self.key[1]) << 32) | u64::from(self.key[0])
     }
 
     /// What is kept is multiplied by this.
@@ -82,18 +87,9 @@ impl Mask {
         x ^ (x >> 15)
     }
 
-    /// The multipliers as a tensor `[rows, width]` of this kind. On the processor it holds what the kernels draw; on
-    /// another device libtorch's generator there is seeded and draws.
-    pub fn tensor(&self, rows: usize, width: usize, kind: Kind, device: Device) -> Tensor {
-        let shape = [rows as i64, width as i64];
-        if device != Device::Cpu {
-            let seed = (u64::from(self.key[1]) << 32) | u64::from(self.key[0]);
-            let mut words = Tensor::empty([((rows * width).div_ceil(8)) as i64], (Kind::Int64, device));
-            let bytes = with_generator(seed, || words.random_from_(i64::MIN, None::<i64>)).view_dtype(Kind::Uint8);
-            let bytes = bytes.narrow(0, 0, (rows * width) as i64).view(shape);
-            return bytes.ge(self.dropped as i64).to_kind(kind) * self.scale as f64;
-        }
-        let mut out = Tensor::empty(shape, (Kind::Float, Device::Cpu));
+    /// The multipliers as a tensor `[rows, width]` of this kind on the processor: what the kernels draw.
+    pub fn tensor(&self, rows: usize, width: usize, kind: Kind) -> Tensor {
+        let mut out = Tensor::empty([rows as i64, width as i64], (Kind::Float, Device::Cpu));
         let shared = Disjoint::new(elements_mut::<f32>(&mut out));
         parallel(PARTS, |part| {
             let rows = part_of(rows, PARTS, part);
@@ -121,7 +117,7 @@ mod tests {
     fn masks_keep_the_share_that_they_say_and_the_mean() {
         let mask = Mask::new(3, 5, 0.3).unwrap();
         let (rows, width) = (1000, 500);
-        let drawn = mask.tensor(rows, width, Kind::Double, Device::Cpu);
+        let drawn = mask.tensor(rows, width, Kind::Double);
         // 77/256 are dropped: the standard error of the share over half a million draws is 6.5e-4.
         let share = drawn.eq(0.0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
         assert!((share - 77.0 / 256.0).abs() < 4.0 * 6.5e-4, "{share}");
@@ -139,7 +135,7 @@ mod tests {
 
     #[test]
     fn masks_of_other_seeds_sites_and_neighbours_are_unrelated() {
-        let bits = |seed, site| Mask::new(seed, site, 0.5).unwrap().tensor(256, 256, Kind::Double, Device::Cpu) - 1.0;
+        let bits = |seed, site| Mask::new(seed, site, 0.5).unwrap().tensor(256, 256, Kind::Double) - 1.0;
         let a = bits(1, 0);
         let correlation = |x: &Tensor, y: &Tensor| (x * y).mean(Kind::Double).double_value(&[]);
         for other in [bits(1, 1), bits(2, 0), bits(1u64 << 32, 0)] {

@@ -107,7 +107,7 @@ impl Attention {
     /// `[B·T, parts·d]` to `parts` tensors `[B, heads, T, d/heads]`.
     fn heads_of(&self, x: &Tensor, b: i64, t: i64, parts: i64) -> Vec<Tensor> {
         let x = x.view([b, t, parts, self.heads, self.d / self.heads]);
-        (0..parts).map(|part| x.select(2, part).transpose(1, 2)).collect()
+        x.unbind(2).iter().map(|part| part.transpose(1, 2)).collect()
     }
 }
 

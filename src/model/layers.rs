@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::kernels::{LAYER_NORM_EPSILON, Mask};
 use crate::params::{View, Views};
+use crate::random::with_generator;
 
 /// The dropout of one pass through a network: every application is a site with a mask of its own, a function of the
 /// seed and the site's number. (A Bernoulli draw an element costs more than the matrix products of a small
@@ -33,13 +34,17 @@ impl Dropout {
         Mask::new(self.seed?, site, rate)
     }
 
-    /// Drop elements of `x` (any shape; rows along the last dimension) with probability `rate`.
+    /// Drop elements of `x` (any shape; rows along the last dimension) with probability `rate`. On a GPU libtorch draws the
+    /// mask, which begins with the site's seed, in the operation that applies it.
     pub fn apply(&self, x: &Tensor, rate: f64) -> Tensor {
         let Some(mask) = self.next_mask(rate) else { return x.shallow_clone() };
+        if x.device() != Device::Cpu {
+            return with_generator(mask.seed(), || x.dropout(rate, true));
+        }
         let size = x.size();
         let width = size.last().copied().unwrap_or(1).max(1);
         let rows = x.numel() as i64 / width;
-        x * mask.tensor(rows as usize, width as usize, x.kind(), x.device()).view(size.as_slice())
+        x * mask.tensor(rows as usize, width as usize, x.kind()).view(size.as_slice())
     }
 }
 

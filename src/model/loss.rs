@@ -1,9 +1,11 @@
 //! Label-smoothed cross-entropy.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Device, Kind, Tensor, no_grad};
 
-/// Rows whose logits are worked on at a time: `[rows, symbols]` in fp32 should stay in the processor's cache.
+/// Elements of the logits `[rows, symbols]` that are worked on at a time: in fp32 they should stay in the processor's cache.
 const CHUNK_ELEMENTS: i64 = 1 << 21;
+/// The same on a GPU, where few large operations are fast: half a gigabyte.
+const GPU_CHUNK_ELEMENTS: i64 = 1 << 27;
 
 /// The summed label-smoothed cross-entropy of the rows of `hidden` under the output projection `table`, and the
 /// summed negative log-likelihood.
@@ -36,7 +38,10 @@ pub fn label_smoothed_cross_entropy(
     let (loss, nll, d_hidden, d_table) = no_grad(|| {
         let (hidden, table) = (hidden.detach(), table.detach());
         let rows = hidden.size()[0];
-        let chunk = (CHUNK_ELEMENTS / symbols).clamp(16, 1024);
+        let chunk = match hidden.device() {
+            Device::Cpu => (CHUNK_ELEMENTS / symbols).clamp(16, 1024),
+            _ => (GPU_CHUNK_ELEMENTS / symbols).max(16),
+        };
         let mut nll = Tensor::zeros([], (Kind::Double, hidden.device()));
         let mut all = Tensor::zeros([], (Kind::Double, hidden.device()));
         let mut d_hidden = Vec::new();

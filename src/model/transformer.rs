@@ -1,6 +1,7 @@
 //! The encoder-decoder Transformer (Vaswani et al., 2017) as fairseq's `transformer_iwslt_de_en` builds it.
 
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 use tch::{Device, Kind, Tensor};
 
@@ -110,6 +111,8 @@ pub struct Transformer {
     /// The same.
     pub(super) decoder_norm: Option<Norm>,
     pub(super) positions: Tensor,
+    /// The same on the GPU, from its first use there on.
+    positions_on_gpu: OnceLock<Tensor>,
     source_symbols: i64,
     target_symbols: i64,
     /// ε of the label-smoothed loss.
@@ -199,6 +202,7 @@ impl Transformer {
             decoder_norm,
             // Row 1 is padding and the first position reads row 2.
             positions: sinusoidal_positions(config.max_positions + 2, d),
+            positions_on_gpu: OnceLock::new(),
             source_symbols,
             target_symbols,
             label_smoothing,
@@ -431,7 +435,11 @@ impl Transformer {
 
     fn embed(&self, table: &Tensor, ids: &Tensor, rows: &Tensor, dropout: &Dropout) -> Tensor {
         let d = self.config.embed_dim;
-        let positions = self.positions.to_device(table.device()).index_select(0, rows).to_kind(table.kind());
+        let positions = match table.device() {
+            Device::Cpu => &self.positions,
+            gpu => self.positions_on_gpu.get_or_init(|| self.positions.to_device(gpu)), // A process computes on one GPU.
+        };
+        let positions = positions.index_select(0, rows).to_kind(table.kind());
         let x = Tensor::embedding(table, &ids.view([-1]), -1, false, false) * (d as f64).sqrt() + positions; // [N, d]
         dropout.apply(&x, self.config.dropout)
     }

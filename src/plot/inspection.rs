@@ -50,7 +50,7 @@ fn write_csv(inspections: &[Inspection], writer: &mut impl Write) -> csv::Result
 
 /// The columns with their titles.
 const COLUMNS: [(Group, &str); 10] = [
-    (Group::LayerNorm, "LayerNorm weights"),
+    (Group::LayerNorm, "normalisation weights"),
     (Group::Query, "query projection"),
     (Group::Key, "key projection"),
     (Group::Value, "value projection"),
@@ -231,7 +231,7 @@ mod tests {
         for text in [
             "xavier, 1",
             "&lt;after&gt;",
-            "LayerNorm weights",
+            "normalisation weights",
             "key projection",
             "gradient: σ(g)",
             "the decoder begins",

@@ -102,15 +102,22 @@ impl Classifier {
     /// The logits of pictures, `[images, classes]`, fp32.
     pub fn logits(&self, theta: &Tensor, pictures: &Tensor, mode: Mode) -> Tensor {
         let exact = self.layout.views(theta);
-        let parameters = self.layout.views(&theta.to_kind(mode.compute));
+        let rounded = (mode.compute != theta.kind()).then(|| self.layout.views(&theta.to_kind(mode.compute)));
+        let parameters = rounded.as_ref().unwrap_or(&exact);
         let running = self.running_layout.views(&self.running);
         let statistics = match mode.purpose {
             Purpose::Train { .. } => Statistics::Moving,
             Purpose::Initialise => Statistics::Batch,
             Purpose::Evaluate => Statistics::Running,
         };
-        let pass = Pass { parameters: &parameters, exact: &exact, running: &running, statistics };
-        self.net.forward(&pictures.to_kind(mode.compute), &pass).to_kind(Kind::Float)
+        let pass = Pass { parameters, exact: &exact, running: &running, statistics };
+        let mut pictures = pictures.to_kind(mode.compute);
+        if pictures.device() != Device::Cpu {
+            // Channels last in memory, as the convolutions of a GPU work: every layer after it keeps the order.
+            // [images, channels, height, width] -> [images, height, width, channels] and back
+            pictures = pictures.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+        }
+        self.net.forward(&pictures, &pass).to_kind(Kind::Float)
     }
 
     /// The summed cross-entropy of logits, natural logarithm, a differentiable scalar.
