@@ -186,7 +186,7 @@ fn initialisations_are_inspected_block_by_block() {
     let ran = inspect(&["--init=init.safetensors", "--output=i.svg"]);
     assert!(ran.stderr.contains("init against xavier: of 22 weights "), "{}", ran.stderr);
     assert_eq!(ran.ok(), "i.svg\ni.csv\n");
-    assert!(std::fs::read_to_string(lab.path("i.svg")).unwrap().contains("LayerNorm weights"));
+    assert!(std::fs::read_to_string(lab.path("i.svg")).unwrap().contains("normalisation weights"));
     let csv = std::fs::read_to_string(lab.path("i.csv")).unwrap();
     let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!(rows[0], ["initialisation", "group", "block", "magnitude", "gradient_std"]);

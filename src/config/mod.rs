@@ -122,9 +122,13 @@ impl Config {
         self.schedule.check()
     }
 
-    /// Refuse an initialisation made for another architecture.
+    /// Refuse an initialisation made for another architecture, or for pictures.
     fn check_init(&self) -> Result<()> {
         let (message, next) = match self.init.method {
+            _ if self.gradinit.batch_size + self.metainit.batch_size > 0 => (
+                "batch_size counts pictures, and sentences have tokens",
+                "set gradinit.max_tokens or metainit.max_tokens",
+            ),
             InitMethod::TFixup if self.model.layer_norm => (
                 "init.method = \"t-fixup\" is for a model without layer normalisation, found model.layer_norm = true",
                 "set model.layer_norm=false, or leave init.method out",

@@ -73,6 +73,8 @@ pub struct GradInitConfig {
     pub beta2: f64,
     /// Tokens a batch that S and S̃ are cut from.
     pub max_tokens: usize,
+    /// Pictures of S, and as many of S̃; 0: `training.batch_size`.
+    pub batch_size: usize,
     /// How much of S̃ is in S, r = |S̃ ∩ S|/|S|, from 0 to 1 (appendix B).
     pub overlap: f64,
     /// S takes the longer sentences of the batch, S̃ the shorter ones (published code), instead of a random choice.
@@ -110,6 +112,7 @@ impl Default for GradInitConfig {
             beta1: 0.9,
             beta2: 0.999,
             max_tokens: 6000,
+            batch_size: 0,
             overlap: 0.5,
             longer_first: false,
             moments: Moments::Shared,

@@ -30,6 +30,20 @@ pub struct MetaInitConfig {
     pub beta2: f64,
     /// Tokens a batch.
     pub max_tokens: usize,
+    /// Pictures a batch; 0: `training.batch_size`.
+    pub batch_size: usize,
+    /// Which blocks are scaled.
+    pub scaled: Scaled,
+}
+
+/// Which blocks MetaInit scales. Those that are 0 stay what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scaled {
+    /// Matrices and convolutions, as the MetaInit paper.
+    Matrices,
+    /// The scales of normalisation, too: what GradInit's published image code compares itself with.
+    All,
 }
 
 impl Default for MetaInitConfig {
@@ -43,6 +57,8 @@ impl Default for MetaInitConfig {
             beta1: 0.9,
             beta2: 0.999,
             max_tokens: 2000,
+            batch_size: 0,
+            scaled: Scaled::Matrices,
         }
     }
 }
@@ -75,7 +91,7 @@ pub fn gradient_quotient<T: Task>(task: &T, theta: &Tensor, batch: &T::Batch, ep
     ((&gradient - product) / (&gradient + signed.detach()) - 1.0).abs().mean(Kind::Float)
 }
 
-/// Run MetaInit from `theta0` (`[P]`, fp32): only matrices are scaled, as in the original. `draw` gives the batch of an
+/// Run MetaInit from `theta0` (`[P]`, fp32). `draw` gives the batch of an
 /// iteration; `watch` sees its number (from 0) and its gradient quotient, and may stop the run with an error. Returns the
 /// scales in the order of the layout's blocks.
 ///
@@ -90,7 +106,9 @@ pub fn metainit<T: Task>(
 ) -> Result<Vec<f64>> {
     let layout = task.layout();
     let skipped: Vec<bool> = (layout.blocks().iter().zip(layout.split(theta0)))
-        .map(|(block, part)| block.shape.len() < 2 || part.norm().double_value(&[]) == 0.0)
+        .map(|(block, part)| {
+            (block.shape.len() < 2 && config.scaled == Scaled::Matrices) || part.norm().double_value(&[]) == 0.0
+        })
         .collect();
     let mut scales = vec![1.0; layout.blocks().len()];
     let MetaInitConfig { tau, beta1, beta2, clip, .. } = *config;

@@ -196,6 +196,16 @@ impl VisionConfig {
         to_toml(self)
     }
 
+    /// Pictures of S in GradInit, and of S̃.
+    pub fn gradinit_batch_size(&self) -> usize {
+        or(self.gradinit.batch_size, self.training.batch_size)
+    }
+
+    /// Pictures of a batch of MetaInit.
+    pub fn metainit_batch_size(&self) -> usize {
+        or(self.metainit.batch_size, self.training.batch_size)
+    }
+
     /// What the training loop goes by, on so many pictures.
     pub fn training_loop(&self, pictures: usize) -> LoopConfig {
         let training = &self.training;
@@ -231,8 +241,8 @@ impl VisionConfig {
             || MetaInitConfig::default().max_tokens != self.metainit.max_tokens;
         if tokens {
             return Err(Error::usage(
-                "max_tokens counts tokens, and pictures have none: GradInit and MetaInit take training.batch_size pictures",
-                "leave gradinit.max_tokens and metainit.max_tokens out",
+                "max_tokens counts tokens, and pictures have none",
+                "set gradinit.batch_size or metainit.batch_size, which are training.batch_size where they are left out",
             ));
         }
         let fixup = self.network.architecture == Architecture::FixupResnet110;
@@ -254,4 +264,9 @@ impl VisionConfig {
         self.gradinit.check()?;
         self.metainit.check()
     }
+}
+
+/// `own`, or where it is 0 the other.
+fn or(own: usize, other: usize) -> usize {
+    if own == 0 { other } else { own }
 }

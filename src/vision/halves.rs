@@ -9,8 +9,8 @@ use crate::init::gradinit::{Halves, halves};
 use crate::random::split_mix;
 use crate::train::TrainingData;
 
-/// Draws S and S̃ for every iteration of GradInit: so many pictures that each of both has the batch size of training, in the
-/// order of training; what is in both is the same pixels. (The published code keeps half of a batch and draws the other
+/// Draws S and S̃ for every iteration of GradInit, each of both of the batch size that GradInit has, in the order of
+/// training; what is in both is the same pixels. (The published code keeps half of a batch and draws the other
 /// half of S̃ anew.)
 pub struct PictureHalves<'a> {
     data: &'a PictureData,

@@ -11,8 +11,8 @@ use crate::init::metainit::metainit_theta;
 use crate::task::Task;
 use crate::train::TrainingData;
 
-/// θ before training, `[P]`, fp32, on `device`. `data` has batches of training; MetaInit looks at them. `signal` is asked
-/// between iterations whether to stop.
+/// θ before training, `[P]`, fp32, on `device`. MetaInit looks at the pictures of `data` in batches of its own. `signal` is
+/// asked between iterations whether to stop.
 ///
 /// # Errors
 /// What reading pictures brings, [`crate::Error::NonFinite`] from MetaInit and [`crate::Error::Interrupted`] on a signal.
@@ -32,6 +32,7 @@ pub fn initialise(
     if config.init.method != VisionInitMethod::Metainit {
         return Ok(theta);
     }
+    let data = data.for_initialisation(config.metainit_batch_size())?;
     let mut batches = data.batches_without_end();
     let draw = || data.batch(&batches.next().unwrap_or_default(), seed); // It has no end.
     metainit_theta(network, &theta, &config.metainit, draw, signal)

@@ -36,8 +36,8 @@ impl VisionGradInitArgs {
         }
         let Some(_lock) = self.learn.take_output()? else { return Ok(()) };
         let (device, overlap) = (machine::device(), config.gradinit.overlap);
-        let size = PictureHalves::batch_size(config.training.batch_size, overlap);
-        let data = self.pictures.batches(Split::Train, &config, size, device)?;
+        let size = PictureHalves::batch_size(config.gradinit_batch_size(), overlap);
+        let data = self.pictures.batches(Split::Train, &config, size, device)?.for_initialisation(size)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let stopped = signals::watch()?;
         let fresh = || initialise(&config, &network, &data, device, &stopped);

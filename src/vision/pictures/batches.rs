@@ -47,6 +47,16 @@ impl PictureData {
         Ok(PictureData { pictures: pictures.into(), augment, batch_size, seed, device, loader: Mutex::new(None) })
     }
 
+    /// The same pictures in batches of `batch_size` that are not mixed (MixUp): what GradInit and MetaInit look at, as the
+    /// published code of the GradInit paper.
+    ///
+    /// # Errors
+    /// As [`PictureData::new`].
+    pub fn for_initialisation(&self, batch_size: usize) -> Result<PictureData> {
+        let augment = AugmentConfig { mixup: 0.0, ..self.augment.clone() };
+        PictureData::new(self.pictures.clone(), augment, batch_size, self.seed, self.device)
+    }
+
     /// The pictures.
     pub fn pictures(&self) -> &Pictures {
         &self.pictures
@@ -257,6 +267,17 @@ mod tests {
         let (classes, share) = mixed.mixed.unwrap();
         assert_eq!((mixed.classes, share), (plain.classes.shallow_clone(), mix.share));
         assert_eq!(classes, plain.classes.index_select(0, &others));
+    }
+
+    #[test]
+    fn an_initialisation_sees_other_batches_and_nothing_mixed() {
+        let folder = tempfile::tempdir().unwrap();
+        let pictures = open(folder.path(), false, PictureOptions::default());
+        let mixed = data(&pictures, AugmentConfig { mixup: 1.0, ..small_cutout() });
+        let own = mixed.for_initialisation(7).unwrap();
+        assert_eq!(own.batches_without_end().next().unwrap().len(), 7);
+        let plain = data(&pictures, small_cutout());
+        assert!(same(&own.batch(&[1, 2, 3], 7).unwrap(), &plain.batch(&[1, 2, 3], 7).unwrap()));
     }
 
     #[test]
