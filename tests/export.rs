@@ -120,19 +120,29 @@ fn weights_are_written_in_every_precision() {
     assert!(!lab.path("x").exists());
 }
 
-/// A Python that has CTranslate2: `NMT_CTRANSLATE2_PYTHON`, that of the benchmarks, or the usual one.
-fn python() -> Option<PathBuf> {
+/// A Python that can `import`: that of the environment variable, that of the benchmarks, or the usual one.
+fn python(variable: &str, import: &str) -> Option<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let given = std::env::var_os("NMT_CTRANSLATE2_PYTHON").map(PathBuf::from);
+    let given = std::env::var_os(variable).map(PathBuf::from);
     let all = [given, Some(root.join("target/bench-venv/bin/python")), Some("python3".into())];
-    let has = |python: &PathBuf| {
-        Command::new(python).args(["-c", "import ctranslate2"]).output().is_ok_and(|ran| ran.status.success())
-    };
+    let has =
+        |python: &PathBuf| Command::new(python).args(["-c", import]).output().is_ok_and(|ran| ran.status.success());
     let found = all.into_iter().flatten().find(has);
     if found.is_none() {
-        eprintln!("skipped: found no Python with ctranslate2 (set NMT_CTRANSLATE2_PYTHON)");
+        eprintln!("skipped: found no Python that can `{import}` (set {variable})");
     }
     found
+}
+
+/// What a Python script prints for lines on its standard input.
+fn run(python: &PathBuf, lab: &Lab, script: &str, folder: &str, lines: &str) -> String {
+    std::fs::write(lab.path("lines.jsonl"), lines).unwrap();
+    std::fs::write(lab.path("script.py"), script).unwrap();
+    let mut theirs = Command::new(python);
+    theirs.args(["script.py", folder]).current_dir(lab.path("")).env("HF_HUB_OFFLINE", "1");
+    let ran = theirs.stdin(std::fs::File::open(lab.path("lines.jsonl")).unwrap()).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
 }
 
 /// Oracle: CTranslate2 itself.
@@ -148,7 +158,7 @@ for line in sys.stdin:
     scored = translator.score_batch(source, [tokens])[0]
     print(json.dumps({'same': found.hypotheses[0] == tokens, 'log_probs': scored.log_probs}))
 ";
-    let Some(python) = python() else { return };
+    let Some(python) = python("NMT_CTRANSLATE2_PYTHON", "import ctranslate2") else { return };
     let lab = Lab::new();
     lab.preprocess();
     let variants: [(&str, &[&str]); 4] = [
@@ -157,19 +167,13 @@ for line in sys.stdin:
         ("pre", &["--set=model.pre_norm=true"]),
         ("apart", &["--set=model.share_all_embeddings=false", "--set=model.share_decoder_input_output_embed=false"]),
     ];
-    for (run, settings) in variants {
-        lab.train(run, &[&["--max-updates=300", "--set=schedule.learning_rate=3e-3"], settings].concat()).ok();
-        let folder = format!("{run}-ct2");
-        lab.nmt(&["export", "--model", run, "--to=ctranslate2", "--output", &folder]).ok();
+    for (name, settings) in variants {
+        lab.train(name, &[&["--max-updates=300", "--set=schedule.learning_rate=3e-3"], settings].concat()).ok();
+        let folder = format!("{name}-ct2");
+        lab.nmt(&["export", "--model", name, "--to=ctranslate2", "--output", &folder]).ok();
         let source = std::fs::read(lab.path("test.de")).unwrap();
-        let ours = lab.nmt_with_input(&["translate", "--model", run, "--beam=5", "--format=jsonl"], &source).ok();
-        std::fs::write(lab.path("ours.jsonl"), &ours).unwrap();
-        std::fs::write(lab.path("translate.py"), SCRIPT).unwrap();
-        let mut theirs = Command::new(&python);
-        theirs.args(["translate.py", &folder]).current_dir(lab.path(""));
-        let ran = theirs.stdin(std::fs::File::open(lab.path("ours.jsonl")).unwrap()).output().unwrap();
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        let theirs = String::from_utf8(ran.stdout).unwrap();
+        let ours = lab.nmt_with_input(&["translate", "--model", name, "--beam=5", "--format=jsonl"], &source).ok();
+        let theirs = run(&python, &lab, SCRIPT, &folder, &ours);
         let (mut distinct, mut same, mut difference) = (BTreeSet::new(), 0, 0f64);
         for (ours, theirs) in ours.lines().zip(theirs.lines()) {
             let [ours, theirs] = [ours, theirs].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -184,11 +188,88 @@ for line in sys.stdin:
             distinct.insert(best["text"].to_string());
         }
         println!(
-            "{run}: {same} of 40 translations are CTranslate2's, log-probabilities differ by {difference:.1e} at most"
+            "{name}: {same} of 40 translations are CTranslate2's, log-probabilities differ by {difference:.1e} at most"
         );
-        assert!(difference < 1e-4, "{run}: {difference}");
+        assert!(difference < 1e-4, "{name}: {difference}");
         // Its search may stop at another place.
-        assert!(same >= 30, "{run}: {same}");
-        assert!(distinct.len() > 10, "{run}: translations that are all the same show nothing");
+        assert!(same >= 30, "{name}: {same}");
+        assert!(distinct.len() > 10, "{name}: translations that are all the same show nothing");
     }
+}
+
+/// Oracle: transformers itself, its network over our translations and its own search.
+#[test]
+fn transformers_translate_alike() {
+    const SCRIPT: &str = "
+import json, sys, torch, transformers
+from transformers import FSMTForConditionalGeneration
+# The search of FSMT in 4.57.6 has other probabilities than its network.
+searches = int(transformers.__version__.split('.')[0]) >= 5
+model = FSMTForConditionalGeneration.from_pretrained(sys.argv[1]).eval()
+vocabulary = [json.load(open(sys.argv[1] + name)) for name in ('/vocab-src.json', '/vocab-tgt.json')]
+def ids(words, side):
+    piece = lambda word: word[:-2] if word.endswith('@@') else word + '</w>'
+    return [vocabulary[side].get(piece(word), 3) for word in words] + [2]
+for line in sys.stdin:
+    ours = json.loads(line)
+    source, target = ids(ours['source'].split(), 0), ids(ours['translations'][0]['tokens'][:-1], 1)
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([[2] + target[:-1]]), use_cache=False).logits[0]
+        found = model.generate(torch.tensor([source]), num_beams=5, max_length=40)[0].tolist()
+    scores = logits.log_softmax(-1).gather(1, torch.tensor(target).unsqueeze(1)).squeeze(1).tolist()
+    print(json.dumps({'same': found[1:] == target or not searches, 'log_probs': scores}))
+";
+    let import = "from transformers import FSMTForConditionalGeneration";
+    let Some(python) = python("NMT_TRANSFORMERS_PYTHON", import) else { return };
+    let lab = Lab::new();
+    lab.preprocess();
+    for (name, settings) in [("shared", &[][..]), ("tied", &["--set=model.share_all_embeddings=false"][..])] {
+        lab.train(name, &[&["--max-updates=300", "--set=schedule.learning_rate=3e-3"], settings].concat()).ok();
+        let folder = format!("{name}-hf");
+        lab.nmt(&["export", "--model", name, "--to=huggingface", "--output", &folder]).ok();
+        let source = std::fs::read(lab.path("test.de")).unwrap();
+        let ours = lab.nmt_with_input(&["translate", "--model", name, "--beam=5", "--format=jsonl"], &source).ok();
+        let theirs = run(&python, &lab, SCRIPT, &folder, &ours);
+        let (mut same, mut difference) = (0, 0f64);
+        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+            let [ours, theirs] = [ours, theirs].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            let (ours, found) = (&ours["translations"][0]["token_scores"], &theirs["log_probs"]);
+            for (ours, theirs) in ours.as_array().unwrap().iter().zip(found.as_array().unwrap()) {
+                difference = difference.max((ours.as_f64().unwrap() - theirs.as_f64().unwrap()).abs());
+            }
+            same += usize::from(theirs["same"] == true);
+        }
+        println!(
+            "{name}: {same} of 40 translations are transformers', log-probabilities differ by {difference:.1e} at most"
+        );
+        assert!(difference < 1e-4, "{name}: {difference}");
+        assert!(same >= 36, "{name}: {same}");
+    }
+}
+
+#[test]
+fn hugging_face_gets_what_it_has_a_form_of() {
+    let lab = Lab::new();
+    lab.preprocess().train("run", &["--max-updates=3"]).ok();
+    let export = |model: &'static str| {
+        lab.nmt(&["export", "--model", model, "--to=huggingface", "--output=hf", "--overwrite", "--precision=fp16"])
+    };
+    export("run").ok();
+    let config = common::json(&lab.path("hf/config.json"));
+    assert_eq!((config["model_type"].as_str(), config["tie_word_embeddings"].as_bool()), (Some("fsmt"), Some(false)));
+    let (ours, theirs) = (tensors(&lab.path("run/best.safetensors")), tensors(&lab.path("hf/model.safetensors")));
+    for (name, tensor) in &ours {
+        assert!(tensor.to_kind(Kind::Half).equal(&theirs[&format!("model.{name}")]), "{name}");
+    }
+    let tied = ["decoder.embed_tokens", "decoder.output_projection"].map(|name| format!("model.{name}.weight"));
+    assert!(tied.iter().all(|name| theirs.contains_key(name)));
+    let vocabulary = common::json(&lab.path("hf/vocab-src.json"));
+    assert_eq!((&vocabulary["<s>"], &vocabulary["<unk>"]), (&serde_json::json!(0), &serde_json::json!(3)));
+    assert_eq!(vocabulary.as_object().unwrap().len() as i64, config["src_vocab_size"].as_i64().unwrap());
+    lab.train("skip", &["--max-updates=3", "--set=model.w_skip=true"]).ok();
+    export("skip").fails(1, &["w_skip", "ctranslate2"]);
+    assert!(lab.path("hf/config.json").exists(), "what was there stays");
+    let apart = ["--set=model.share_all_embeddings=false", "--set=model.share_decoder_input_output_embed=false"];
+    lab.train("apart", &[&["--max-updates=3"][..], &apart].concat()).ok();
+    export("apart").fails(1, &["output projection"]);
 }

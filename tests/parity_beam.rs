@@ -35,6 +35,7 @@ fn hypotheses_are_fairseqs() {
                 max_length_a: run["max_len_a"].as_f64().unwrap(),
                 max_length_b: run["max_len_b"].as_f64().unwrap(),
                 min_length: run["min_len"].as_u64().unwrap() as usize,
+                early_stopping: true,
             };
             let place = format!("{case} beam {} penalty {}", config.beam, config.length_penalty);
             // The decoder without a graph and the one in libtorch's operations.

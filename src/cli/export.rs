@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use nmt::error::Error;
-use nmt::export::{MODEL_FILE, Precision, Unskipped, ctranslate2, plain};
+use nmt::export::{CONFIG_FILE, HuggingFaceText, MODEL_FILE, Precision, Unskipped, ctranslate2, hugging_face, plain};
 use nmt::task::Task;
-use nmt::text::SUBWORD_FILE;
+use nmt::text::{SUBWORD_FILE, Tokenization};
 use nmt::translation::ModelFolder;
 use nmt::{Result, files, progress};
 use tch::Device;
@@ -16,6 +16,7 @@ use super::model_options::check_new;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   nmt export --model run --to ctranslate2 --output run-ct2        ctranslate2.Translator(\"run-ct2\")
+  nmt export --model run --to huggingface --output run-hf        FSMTForConditionalGeneration.from_pretrained(\"run-hf\")
   nmt export --model run --to safetensors --precision fp16 --output weights.safetensors
 docs/export.md says what each holds, and how text is treated around it.")]
 pub struct ExportArgs {
@@ -40,6 +41,9 @@ pub struct ExportArgs {
 enum Program {
     /// CTranslate2, from version 3.16 on
     Ctranslate2,
+    /// Hugging Face's transformers: FSMT, fairseq's Transformer there
+    #[value(name = "huggingface")]
+    HuggingFace,
     /// Every block under fairseq's name
     Safetensors,
 }
@@ -52,15 +56,46 @@ impl ExportArgs {
         match self.to {
             Program::Safetensors => plain(&self.output, model.model.layout(), &model.theta, self.precision)?,
             Program::Ctranslate2 => {
-                // Replacing a folder takes everything in it away.
-                if self.output.exists() && !self.output.join(MODEL_FILE).is_file() {
-                    let message = format!("{} is no folder of CTranslate2's, found other files", self.output.display());
-                    return Err(Error::usage(message, "choose another --output"));
-                }
+                self.check_replaced(MODEL_FILE, "CTranslate2's")?;
                 files::write_folder(&self.output, |folder| self.ctranslate2(&model, folder))?;
+            }
+            Program::HuggingFace => {
+                self.check_replaced(CONFIG_FILE, "Hugging Face's")?;
+                files::write_folder(&self.output, |folder| self.hugging_face(&model, folder))?;
             }
         }
         super::print(&format!("{}\n", self.output.display()))
+    }
+
+    /// Replacing a folder takes everything in it away.
+    fn check_replaced(&self, file: &str, whose: &str) -> Result<()> {
+        if self.output.exists() && !self.output.join(file).is_file() {
+            let message = format!("{} is no folder of {whose}, found other files", self.output.display());
+            return Err(Error::usage(message, "choose another --output"));
+        }
+        Ok(())
+    }
+
+    fn hugging_face(&self, model: &ModelFolder, folder: &Path) -> Result<()> {
+        let settings = model.text.settings();
+        let text = HuggingFaceText {
+            languages: [&model.source_lang, &model.target_lang],
+            dictionaries: [&model.text.source_dictionary, &model.text.target_dictionary],
+            merges: model.text.merges(),
+            lowercase: settings.is_some_and(|settings| settings.lowercase || settings.lowercase_first),
+        };
+        let alike = settings.is_some_and(|settings| {
+            settings.tokenizer == Tokenization::Moses && settings.aggressive_hyphens && !settings.no_escape
+        });
+        if !alike || text.merges.is_empty() {
+            progress::note(
+                "FSMTTokenizer normalises punctuation, tokenises as Moses does with -a, and cuts words by byte-pair encoding; \
+                 the text of this model was treated otherwise: give it words (docs/export.md)",
+            );
+        }
+        let place = model.checkpoint.display().to_string();
+        let network = (model.model.layout(), &model.theta);
+        hugging_face(folder, &place, &model.config, network, &text, self.precision)
     }
 
     fn ctranslate2(&self, model: &ModelFolder, folder: &Path) -> Result<()> {

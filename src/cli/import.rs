@@ -1,15 +1,16 @@
 //! `nmt import`: another program's model as a run folder.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nmt::config::{Config, describe};
 use nmt::data::{DataFolder, Dictionary, dictionary_path};
 use nmt::error::Error;
-use nmt::import::{FairseqCheckpoint, OptimizerState};
+use nmt::import::{FairseqCheckpoint, MarianModel, OptimizerState};
 use nmt::model::Transformer;
 use nmt::params::Layout;
 use nmt::task::Task;
-use nmt::text::{SETTINGS_FILE, SUBWORD_FILE, Subword, TextSettings, Tokenization};
+use nmt::text::{SETTINGS_FILE, SUBWORD_FILE, SentencePiece, Subword, TextSettings, Tokenization};
 use nmt::train::{BEST, CONFIG, Checkpoint, LAST};
 use nmt::translation::identity;
 use nmt::{Result, files, progress};
@@ -23,16 +24,20 @@ const IMPORTED: &str = "imported.safetensors";
 #[command(after_help = "Examples:
   nmt import --checkpoint checkpoints/checkpoint_best.pt --data data-bin --output run
   nmt import --checkpoint model.pt --data data-bin --bpe codes --tokenizer moses --output run   for raw text
+  nmt import --marian opus-mt-de-en --output run                                                 of Hugging Face
   nmt score  --model run --data data-bin
   nmt train  --data data-bin --output run --resume --max-updates 60000                           go on with it
 Nothing in the checkpoint is executed.")]
 pub struct ImportArgs {
     /// A checkpoint of fairseq-train, transformer_iwslt_de_en and its kin
-    #[arg(long, value_name = "FILE.pt")]
-    checkpoint: PathBuf,
+    #[arg(long, value_name = "FILE.pt", required_unless_present = "marian")]
+    checkpoint: Option<PathBuf>,
     /// Its data folder, or a folder with its dict.LANG.txt
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "marian")]
+    data: Option<PathBuf>,
+    /// A folder of Hugging Face's MarianMTModel, such as one of Helsinki-NLP's opus-mt models, instead
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["checkpoint", "data", "bpe", "tokenizer", "lowercase"])]
+    marian: Option<PathBuf>,
     /// The run folder to make
     #[arg(long, value_name = "RUN")]
     output: PathBuf,
@@ -64,48 +69,80 @@ impl ImportArgs {
             let message = format!("{} exists already", self.output.display());
             return Err(Error::usage(message, "choose another --output, or move what is there away"));
         }
-        let checkpoint = FairseqCheckpoint::open(&self.checkpoint)?;
-        let config = checkpoint.config()?.to_toml()?;
-        let mut config = Config::parse(&config, "the checkpoint's settings", &self.set)?;
-        config.training.compute = config.training.compute.resolved();
-        let [source_lang, target_lang] = self.languages(&checkpoint)?;
-        let [source, target] =
-            [&source_lang, &target_lang].map(|lang| Dictionary::load(&dictionary_path(&self.data, lang)));
-        let (source, target) = (source?, target?);
-        let symbols = [source.len() as i64, target.len() as i64];
-        let model = Transformer::new(&config.model, symbols[0], symbols[1], config.training.label_smoothing)?;
-        let theta = self.theta(&checkpoint, model.layout())?;
-        let optimizer = checkpoint.optimizer_state()?;
-        let updates = optimizer.as_ref().map_or(0, |state| state.updates);
-        config.training.max_updates = config.training.max_updates.max(updates);
-        let identity = identity(&source_lang, &target_lang, &source, &target);
+        let imported = match (&self.checkpoint, &self.data, &self.marian) {
+            (Some(checkpoint), Some(data), None) => self.of_fairseq(checkpoint, data)?,
+            (None, None, Some(folder)) => self.of_marian(folder)?,
+            _ => return Err(Error::usage("expected --checkpoint and --data, or --marian", "see `nmt import --help`")),
+        };
+        let Imported { config, languages, dictionaries, model, theta, optimizer, .. } = &imported;
+        let identity = identity(&languages[0], &languages[1], &dictionaries[0], &dictionaries[1]);
         files::write_folder(&self.output, |run| {
-            for (lang, dictionary) in [(&source_lang, &source), (&target_lang, &target)] {
+            for (lang, dictionary) in languages.iter().zip(dictionaries) {
                 dictionary.save(&dictionary_path(run, lang))?;
             }
-            self.write_text_settings(run)?;
-            let described = describe(&config)?;
+            match &imported.pieces {
+                Some(pieces) => pieces.save(&run.join(SUBWORD_FILE))?,
+                None => self.write_text_settings(run)?,
+            }
+            let described = describe(config)?;
             files::write_whole(&run.join(CONFIG), described.as_bytes())?;
-            let built = config.optimizer.build(&theta, model.layout());
+            let built = config.optimizer.build(theta, model.layout());
             let mut whole = Checkpoint::start(theta.shallow_clone(), built);
             whole.state.config = described;
-            if let Some(state) = &optimizer {
+            if let Some(state) = optimizer {
                 restore(&mut whole, state, model.layout());
-                whole.save(&run.join(LAST), &model, &identity)?;
+                whole.save(&run.join(LAST), model, &identity)?;
             }
             // The first validation of a run that goes on makes a new `best`: what was imported stays beside it.
-            whole.save_weights(&run.join(IMPORTED), &model, &identity)?;
-            whole.save_weights(&run.join(BEST), &model, &identity)
+            whole.save_weights(&run.join(IMPORTED), model, &identity)?;
+            whole.save_weights(&run.join(BEST), model, &identity)
         })?;
-        self.note(&config, &model, optimizer.as_ref());
+        note(&imported);
         super::print(&format!("{}\n", self.output.display()))
     }
 
-    fn languages(&self, checkpoint: &FairseqCheckpoint) -> Result<[String; 2]> {
+    fn of_fairseq(&self, path: &Path, data: &Path) -> Result<Imported> {
+        let checkpoint = FairseqCheckpoint::open(path)?;
+        let mut config = self.over(&checkpoint.config()?)?;
+        let languages = self.languages(&checkpoint, data)?;
+        let [source, target] = languages.each_ref().map(|lang| Dictionary::load(&dictionary_path(data, lang)));
+        let dictionaries = [source?, target?];
+        let optimizer = checkpoint.optimizer_state()?;
+        let updates = optimizer.as_ref().map_or(0, |state| state.updates);
+        config.training.max_updates = config.training.max_updates.max(updates);
+        let (model, theta) = built(&config, &dictionaries, path, &checkpoint.weights()?)?;
+        Ok(Imported { config, languages, dictionaries, model, theta, optimizer, pieces: None })
+    }
+
+    fn of_marian(&self, folder: &Path) -> Result<Imported> {
+        let marian = MarianModel::open(folder)?;
+        let config = self.over(&marian.config()?)?;
+        let [source, target] = marian.languages();
+        let languages = match (self.source_lang.as_deref().or(source), self.target_lang.as_deref().or(target)) {
+            (Some(source), Some(target)) if source != target => [source.to_string(), target.to_string()],
+            _ => {
+                let message = format!("{}: two languages are not to be found in it", folder.display());
+                return Err(Error::usage(message, "give --source-lang and --target-lang"));
+            }
+        };
+        let dictionaries = marian.dictionaries();
+        let (model, theta) = built(&config, &dictionaries, folder, &marian.weights()?)?;
+        let pieces = Some(marian.pieces()?);
+        Ok(Imported { config, languages, dictionaries, model, theta, optimizer: None, pieces })
+    }
+
+    /// The imported settings with what `--set` says over them.
+    fn over(&self, config: &Config) -> Result<Config> {
+        let mut config = Config::parse(&config.to_toml()?, "the model's settings", &self.set)?;
+        config.training.compute = config.training.compute.resolved();
+        Ok(config)
+    }
+
+    fn languages(&self, checkpoint: &FairseqCheckpoint, data: &Path) -> Result<[String; 2]> {
         let [source, target] = checkpoint.languages();
         let given = [self.source_lang.as_deref().or(source), self.target_lang.as_deref().or(target)];
         if let [Some(source), Some(target)] = given {
-            let folder = DataFolder::open(&self.data, None, None);
+            let folder = DataFolder::open(data, None, None);
             if folder.is_ok_and(|folder| (folder.source_lang(), folder.target_lang()) == (target, source)) {
                 progress::note(format!(
                     "warning: the data are {target} → {source}, and {source} → {target} was asked for"
@@ -113,12 +150,9 @@ impl ImportArgs {
             }
             return Ok([source.to_string(), target.to_string()]);
         }
-        let folder = DataFolder::open(&self.data, given[0], given[1]).map_err(|error| match error {
+        let folder = DataFolder::open(data, given[0], given[1]).map_err(|error| match error {
             Error::Content { .. } => Error::usage(
-                format!(
-                    "{}: neither the checkpoint nor the names of its files tell the languages",
-                    self.data.display()
-                ),
+                format!("{}: neither the checkpoint nor the names of its files tell the languages", data.display()),
                 "give --source-lang and --target-lang",
             ),
             other => other,
@@ -126,22 +160,12 @@ impl ImportArgs {
         Ok([folder.source_lang().to_string(), folder.target_lang().to_string()])
     }
 
-    /// The weights as θ.
-    fn theta(&self, checkpoint: &FairseqCheckpoint, layout: &Layout) -> Result<Tensor> {
-        let (weights, place) = (checkpoint.weights()?, self.checkpoint.display().to_string());
-        if let Some(unknown) = weights.keys().find(|name| !layout.knows(name)) {
-            let found = format!("`{unknown}`, which is none of its tensors");
-            let next = "such networks cannot be imported";
-            return Err(Error::content(place, "fairseq's Transformer of these settings", found, next));
-        }
-        layout.gather(&place, |name| Ok(weights.get(name).map(Tensor::shallow_clone)))
-    }
-
     /// How raw text becomes what the model reads: as the options say, or else as the data folder does.
     fn write_text_settings(&self, run: &Path) -> Result<()> {
-        if self.bpe.is_none() && self.tokenizer.is_none() && !self.lowercase {
-            files::copy_if_there(&self.data.join(SUBWORD_FILE), &run.join(SUBWORD_FILE))?;
-            return files::copy_if_there(&self.data.join(SETTINGS_FILE), &run.join(SETTINGS_FILE));
+        let as_data = self.bpe.is_none() && self.tokenizer.is_none() && !self.lowercase;
+        if let (Some(data), true) = (&self.data, as_data) {
+            files::copy_if_there(&data.join(SUBWORD_FILE), &run.join(SUBWORD_FILE))?;
+            return files::copy_if_there(&data.join(SETTINGS_FILE), &run.join(SETTINGS_FILE));
         }
         if let Some(path) = &self.bpe {
             Subword::read(path)?.save(&run.join(SUBWORD_FILE))?;
@@ -151,23 +175,53 @@ impl ImportArgs {
         let settings = serde_json::json!({"text": text});
         files::write_whole(&run.join(SETTINGS_FILE), format!("{settings:#}\n").as_bytes())
     }
+}
 
-    fn note(&self, config: &Config, model: &Transformer, optimizer: Option<&OptimizerState>) {
-        let resumed = match optimizer {
-            Some(state) => format!("Adam's memory of {} updates, so that --resume goes on with it", state.updates),
-            None => {
-                "no memory of an optimiser that goes with the weights: train on from it by --init RUN/best.safetensors"
-                    .into()
-            }
-        };
-        progress::note(format!(
-            "{} + {} layers of width {}, {} parameters; {resumed}",
-            config.model.encoder_layers,
-            config.model.decoder_layers,
-            config.model.embed_dim,
-            model.layout().total()
-        ));
+/// A model of another program, in the terms of this one.
+struct Imported {
+    config: Config,
+    languages: [String; 2],
+    dictionaries: [Dictionary; 2],
+    model: Transformer,
+    theta: Tensor,
+    optimizer: Option<OptimizerState>,
+    /// How raw text becomes pieces, where the model says it itself.
+    pieces: Option<SentencePiece>,
+}
+
+/// The network, and its weights as θ.
+fn built(
+    config: &Config,
+    dictionaries: &[Dictionary; 2],
+    path: &Path,
+    weights: &BTreeMap<String, Tensor>,
+) -> Result<(Transformer, Tensor)> {
+    let [source, target] = dictionaries.each_ref().map(|dictionary| dictionary.len() as i64);
+    let model = Transformer::new(&config.model, source, target, config.training.label_smoothing)?;
+    let (layout, place) = (model.layout(), path.display().to_string());
+    if let Some(unknown) = weights.keys().find(|name| !layout.knows(name)) {
+        let found = format!("`{unknown}`, which is none of its tensors");
+        let next = "such networks cannot be imported";
+        return Err(Error::content(place, "the Transformer of its settings", found, next));
     }
+    let theta = layout.gather(&place, |name| Ok(weights.get(name).map(Tensor::shallow_clone)))?;
+    Ok((model, theta))
+}
+
+fn note(imported: &Imported) {
+    let Imported { config, model, optimizer, .. } = imported;
+    let resumed = match optimizer {
+        Some(state) => format!("Adam's memory of {} updates, so that --resume goes on with it", state.updates),
+        None => "no memory of an optimiser that goes with the weights: train on from it by --init RUN/best.safetensors"
+            .into(),
+    };
+    progress::note(format!(
+        "{} + {} layers of width {}, {} parameters; {resumed}",
+        config.model.encoder_layers,
+        config.model.decoder_layers,
+        config.model.embed_dim,
+        model.layout().total()
+    ));
 }
 
 /// Take over what fairseq's Adam remembers.

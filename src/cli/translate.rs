@@ -33,6 +33,10 @@ pub struct SearchOptions {
     /// The shortest translation, in subwords [default: search.min_length, 1]
     #[arg(long, value_name = "N")]
     min_length: Option<usize>,
+    /// Whether a sentence is done with as many finished translations as the beam is wide, as in fairseq, or goes on while a better
+    /// one may come, as in Hugging Face's generate [default: search.early_stopping, true]
+    #[arg(long, value_name = "BOOL")]
+    early_stopping: Option<bool>,
     /// What activations are computed in [default: training.compute of the model's configuration]
     #[arg(long, value_enum)]
     compute: Option<Compute>,
@@ -52,6 +56,7 @@ impl SearchOptions {
             ("--max-length-a", self.max_length_a.is_some()),
             ("--max-length-b", self.max_length_b.is_some()),
             ("--min-length", self.min_length.is_some()),
+            ("--early-stopping", self.early_stopping.is_some()),
             ("--compute", self.compute.is_some()),
             ("--max-tokens", self.max_tokens != MAX_TOKENS),
         ];
@@ -66,6 +71,7 @@ impl SearchOptions {
             max_length_a: self.max_length_a.unwrap_or(model.search.max_length_a),
             max_length_b: self.max_length_b.unwrap_or(model.search.max_length_b),
             min_length: self.min_length.unwrap_or(model.search.min_length),
+            early_stopping: self.early_stopping.unwrap_or(model.search.early_stopping),
         };
         search.check()?;
         let compute = self.compute.unwrap_or(model.training.compute).kind();

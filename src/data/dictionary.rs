@@ -95,6 +95,15 @@ impl Dictionary {
         dictionary
     }
 
+    /// The dictionary of `words` in this order after the specials, of whose counts nothing is known.
+    pub fn in_order<'a>(words: impl IntoIterator<Item = &'a str>) -> Dictionary {
+        let mut dictionary = Dictionary::with_specials();
+        for word in words {
+            dictionary.push(word, 1);
+        }
+        dictionary
+    }
+
     /// Read a `dict.LANG.txt`: `WORD COUNT` lines, optionally with fairseq's flag `#fairseq:overwrite`.
     ///
     /// # Errors

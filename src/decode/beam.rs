@@ -26,15 +26,31 @@ pub struct SearchConfig {
     pub max_length_b: f64,
     /// The shortest output, `</s>` not counted.
     pub min_length: usize,
+    /// A sentence is done with as many finished hypotheses as the beam is wide, as in fairseq. Otherwise it goes on while one that
+    /// is still growing has a better score, divided by its present length, than the worst of the best finished ones, as
+    /// Hugging Face's `generate` by default.
+    pub early_stopping: bool,
 }
 
 impl Default for SearchConfig {
     fn default() -> SearchConfig {
-        SearchConfig { beam: 5, length_penalty: 1.0, max_length_a: 1.2, max_length_b: 10.0, min_length: 1 }
+        SearchConfig {
+            beam: 5,
+            length_penalty: 1.0,
+            max_length_a: 1.2,
+            max_length_b: 10.0,
+            min_length: 1,
+            early_stopping: true,
+        }
     }
 }
 
 impl SearchConfig {
+    /// The score of a hypothesis of so many tokens whose log-probabilities add up to `sum`.
+    fn score(&self, sum: f32, length: usize) -> f64 {
+        f64::from(sum) / (length as f64).powf(self.length_penalty)
+    }
+
     /// Refuse settings that find nothing.
     pub fn check(&self) -> Result<()> {
         let bad = |key: &str, expected: &str, found: String| {
@@ -107,7 +123,7 @@ impl Sentence {
     }
 
     /// A hypothesis that has ended.
-    fn finish(&mut self, live: Live, length_penalty: f64) {
+    fn finish(&mut self, live: Live, config: &SearchConfig) {
         let (mut tokens, mut sums) = (Vec::new(), Vec::new());
         let mut next = live.last;
         while let Some(at) = next {
@@ -118,10 +134,23 @@ impl Sentence {
         }
         tokens.reverse();
         sums.reverse();
-        let score = f64::from(live.sum) / (tokens.len() as f64).powf(length_penalty);
+        let score = config.score(live.sum, tokens.len());
         let before = std::iter::once(0.0).chain(sums.iter().copied());
         let positional_scores = sums.iter().zip(before).map(|(after, before)| after - before).collect();
         self.finished.push(Hypothesis { tokens, score, positional_scores });
+    }
+
+    /// Whether nothing is searched any more, now that hypotheses have `length` tokens.
+    fn is_done(&mut self, length: usize, best_live: f32, config: &SearchConfig) -> bool {
+        let beam = config.beam.max(1);
+        if config.early_stopping {
+            return self.finished.len() >= beam;
+        }
+        // The finished ones compete: only the best stay.
+        self.finished.sort_by(|a, b| b.score.total_cmp(&a.score));
+        self.finished.truncate(beam);
+        let worst = self.finished.get(beam - 1);
+        worst.is_some_and(|worst| config.score(best_live, length) <= worst.score)
     }
 }
 
@@ -129,8 +158,8 @@ impl Sentence {
 /// result has, for every sentence, at most `beam` hypotheses, best first.
 ///
 /// As in fairseq: every step takes the best `2·beam` candidates; those that end are finished if they are among the
-/// first `beam`; the best `beam` others live on; a sentence ends with `beam` finished hypotheses or at the longest
-/// length. Finished sentences leave the batch.
+/// first `beam`; the best `beam` others live on; a sentence ends with `beam` finished hypotheses (or as
+/// `config.early_stopping` says) or at the longest length. Finished sentences leave the batch.
 ///
 /// # Errors
 /// [`Error::Content`] when the model's probabilities are not numbers.
@@ -176,16 +205,17 @@ pub fn beam_search(
                 let (value, from, token) = (values[at], indices[at] / symbols, indices[at] % symbols);
                 let parent = sentence.live[from as usize];
                 if token == EOS && value > f32::NEG_INFINITY {
-                    if c < beam && sentence.finished.len() < beam {
+                    if c < beam && (sentence.finished.len() < beam || !config.early_stopping) {
                         let ended = sentence.grow(parent, token, value);
-                        sentence.finish(ended, config.length_penalty);
+                        sentence.finish(ended, config);
                     }
                 } else if live.len() < beam {
                     live.push(sentence.grow(parent, token, value));
                     origins.push((number * beam) as i64 + from);
                 }
             }
-            if sentence.finished.len() >= beam || step >= longest || live.is_empty() {
+            let best_live = live.first().map_or(f32::NEG_INFINITY, |live| live.sum);
+            if sentence.is_done(step + 1, best_live, config) || step >= longest || live.is_empty() {
                 if sentence.finished.is_empty() {
                     // Only probabilities that are not numbers end none.
                     return Err(Error::content(

@@ -12,7 +12,7 @@ use super::unskipped::Unskipped;
 use crate::data::Dictionary;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::model::ModelConfig;
+use crate::model::{Activation, ModelConfig};
 use crate::params::raw_bytes;
 
 const BINARY_VERSION: u32 = 6;
@@ -156,7 +156,7 @@ pub fn ctranslate2(
         "add_source_bos": false,
         "add_source_eos": true,
         "bos_token": "<s>",
-        "decoder_start_token": "</s>",
+        "decoder_start_token": config.decoder_start,
         "eos_token": "</s>",
         "layer_norm_epsilon": null,
         "multi_query_attention": false,
@@ -177,6 +177,15 @@ pub fn ctranslate2(
     write("target_vocabulary.json", &words(target))
 }
 
+/// CTranslate2's number of an activation.
+fn activation(activation: Activation) -> i8 {
+    match activation {
+        Activation::Relu => 0,
+        Activation::Swish => 2,
+        Activation::Gelu => 3,
+    }
+}
+
 fn variables(config: &ModelConfig, network: &Unskipped, precision: Precision) -> Result<Model> {
     let mut model = Model { variables: Vec::new(), aliases: Vec::new(), precision };
     let heads = i16::try_from(config.attention_heads).map_err(|_| {
@@ -185,7 +194,7 @@ fn variables(config: &ModelConfig, network: &Unskipped, precision: Precision) ->
     for side in ["encoder", "decoder"] {
         let decoder = side == "decoder";
         model.int8(&format!("{side}/pre_norm"), i8::from(config.pre_norm));
-        model.int8(&format!("{side}/activation"), 0); // ReLU
+        model.int8(&format!("{side}/activation"), activation(config.activation));
         model.int16(&format!("{side}/num_heads"), heads);
         model.float32(&format!("{side}/scale_embeddings"), (config.embed_dim as f32).sqrt());
         let positions = if decoder { &network.decoder_positions } else { &network.encoder_positions };
@@ -212,6 +221,9 @@ fn variables(config: &ModelConfig, network: &Unskipped, precision: Precision) ->
         ("decoder/projection/weight", "decoder.output_projection.weight"),
         ("encoder/embeddings_0/weight", "encoder.embed_tokens.weight"),
     ];
+    if config.output_bias {
+        model.tensor("decoder/projection/bias", network.get("decoder.output_projection.bias")?);
+    }
     let mut written: Vec<(&str, &Tensor)> = Vec::new();
     for (name, its) in tables {
         let table = network.get(its)?;

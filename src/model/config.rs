@@ -5,6 +5,39 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// What feed-forward layers do between their two linear layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activation {
+    /// max(x, 0).
+    Relu,
+    /// x · sigmoid(x), also called SiLU.
+    Swish,
+    /// x · Φ(x) with the normal distribution's Φ.
+    Gelu,
+}
+
+/// The sinusoids that are added to embeddings, d/2 sines and then d/2 cosines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Positions {
+    /// fairseq's and tensor2tensor's: frequencies 10000^(-k/(d/2 - 1)), the first position is 2.
+    Fairseq,
+    /// Marian's and those of "Attention is all you need": frequencies 10000^(-k/(d/2)), the first position is 0.
+    Marian,
+}
+
+/// What the decoder reads before the first token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DecoderStart {
+    /// As fairseq.
+    #[serde(rename = "</s>")]
+    Eos,
+    /// A symbol of its own.
+    #[serde(rename = "<s>")]
+    Bos,
+}
+
 /// The sizes and options of a Transformer. The defaults are fairseq's `transformer_iwslt_de_en`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -40,6 +73,14 @@ pub struct ModelConfig {
     pub fixup: bool,
     /// The longest source or target, `</s>` included.
     pub max_positions: i64,
+    /// What feed-forward layers do between their linear layers.
+    pub activation: Activation,
+    /// A bias of the output projection.
+    pub output_bias: bool,
+    /// The sinusoids.
+    pub positions: Positions,
+    /// What the decoder reads before the first token.
+    pub decoder_start: DecoderStart,
 }
 
 impl Default for ModelConfig {
@@ -60,11 +101,20 @@ impl Default for ModelConfig {
             layer_norm: true,
             fixup: false,
             max_positions: 1024,
+            activation: Activation::Relu,
+            output_bias: false,
+            positions: Positions::Fairseq,
+            decoder_start: DecoderStart::Eos,
         }
     }
 }
 
 impl ModelConfig {
+    /// Whether the hand-written pass of training computes it; what comes from other programs has parts that it does not know.
+    pub(super) fn has_training_pass(&self) -> bool {
+        self.activation == Activation::Relu && !self.output_bias && self.decoder_start == DecoderStart::Eos
+    }
+
     /// Refuse sizes that make no network.
     pub fn check(&self) -> Result<()> {
         let ranges = [

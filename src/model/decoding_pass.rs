@@ -3,12 +3,13 @@
 
 use tch::{Kind, Tensor};
 
+use super::config::DecoderStart;
 use super::forward_pass::Forward;
 use super::layers::Dropout;
 use super::packed::Sentences;
 use super::transformer::Transformer;
 use super::weights::Weights;
-use crate::data::PAD;
+use crate::data::{BOS, EOS, PAD};
 use crate::kernels::attention_over_steps;
 
 /// What a search asks of a network.
@@ -70,7 +71,12 @@ impl StepDecoder for PackedDecoder<'_> {
         let queries: Vec<_> =
             (0..self.source.rows.len()).map(|sentence| sentence * beam..(sentence + 1) * beam).collect();
         let positions = vec![PAD + 1 + step as i64; ids.len()];
-        let mut x = forward.embed(model.target_embedding, ids, &positions).0; // [rows, d]
+        let start = match model.config.decoder_start {
+            DecoderStart::Eos => EOS,
+            DecoderStart::Bos => BOS,
+        };
+        let ids: Vec<i64> = ids.iter().map(|&id| if id == EOS { start } else { id }).collect();
+        let mut x = forward.embed(model.target_embedding, &ids, &positions).0; // [rows, d]
         for ((layer, steps), memory) in model.decoder.iter().zip(&mut self.steps).zip(&self.memory) {
             x = forward
                 .residual(&layer.self_attention, x, |attention, x| {
@@ -88,7 +94,7 @@ impl StepDecoder for PackedDecoder<'_> {
             x = forward.residual(&layer.ffn, x, |ffn, x| forward.feed_forward(ffn, x)).0;
         }
         let (hidden, _) = forward.final_norm(x, model.decoder_norm.as_ref());
-        forward.weights.logits(&hidden, model.output_projection)
+        forward.weights.logits(&hidden, model.output_projection, model.output_bias)
     }
 
     fn reorder(&mut self, rows: &[i64], sentences: Option<&[i64]>) {

@@ -8,7 +8,8 @@ use std::ops::Range;
 use tch::Tensor;
 
 use super::attention::Attention;
-use super::layers::Dropout;
+use super::config::Activation;
+use super::layers::{Dropout, activate};
 use super::packed::Sentences;
 use super::sub_layer::{FeedForward, Norm, SubLayer};
 use super::transformer::Transformer;
@@ -45,7 +46,7 @@ pub(super) struct Attended {
     pub(super) mask: Option<Mask>,
 }
 
-/// What a feed-forward layer leaves: its hidden units after ReLU and dropout.
+/// What a feed-forward layer leaves: its hidden units after activation and dropout.
 pub(super) struct FedForward {
     pub(super) hidden: Tensor,
     pub(super) mask: Option<Mask>,
@@ -201,7 +202,11 @@ impl<'a> Forward<'a> {
     pub(super) fn feed_forward(&self, layer: &FeedForward, x: &Tensor) -> (Tensor, FedForward) {
         let mut hidden = self.linear(x, layer.fc1); // [N, ffn]
         let mask = self.dropout.next_mask(self.model.config.relu_dropout);
-        relu_dropout(&mut hidden, mask);
+        match self.model.config.activation {
+            Activation::Relu => relu_dropout(&mut hidden, mask),
+            // Of a search, which drops nothing: training has no such pass.
+            other => hidden = activate(other, &hidden),
+        }
         let shifted = self.plus(hidden.shallow_clone(), layer.hidden_bias);
         (self.linear(&shifted, layer.fc2), FedForward { hidden, mask })
     }

@@ -4,6 +4,8 @@ use std::cell::Cell;
 
 use tch::{Device, Kind, Tensor};
 
+use super::config::{Activation, Positions};
+use crate::data::PAD;
 use crate::kernels::{LAYER_NORM_EPSILON, Mask};
 use crate::params::{View, Views};
 use crate::random::with_generator;
@@ -58,19 +60,39 @@ pub fn plus(views: &Views, x: &Tensor, scalar: Option<View>) -> Tensor {
     scalar.map_or_else(|| x.shallow_clone(), |scalar| x + &views[scalar])
 }
 
-/// The table of sinusoidal positions of tensor2tensor and fairseq, `[rows, d]`, fp32: sines first, then cosines,
-/// frequencies `exp(-k · ln(10000)/(d/2 - 1))`; the row of the padding id, 1, is zero.
+/// What feed-forward layers do with their hidden units.
+pub fn activate(activation: Activation, x: &Tensor) -> Tensor {
+    match activation {
+        Activation::Relu => x.relu(),
+        Activation::Swish => x.silu(),
+        Activation::Gelu => x.gelu("none"),
+    }
+}
+
+/// The table of sinusoidal positions, `[rows, d]`, fp32: sines first, then cosines; the row of the padding id, 1, is zero, and a
+/// sentence's first token has the row after it.
 ///
 /// ```
-/// let table = nmt::model::sinusoidal_positions(4, 8);
+/// use nmt::model::{Positions, sinusoidal_positions};
+/// let table = sinusoidal_positions(Positions::Fairseq, 4, 8);
 /// assert_eq!(table.double_value(&[1, 4]), 0.0); // padding
 /// assert!((table.double_value(&[2, 0]) - 2f64.sin()).abs() < 1e-6);
+/// assert!((table.double_value(&[3, 1]) - (3.0 / 10000f64.powf(1.0 / 3.0)).sin()).abs() < 1e-6);
+/// let table = sinusoidal_positions(Positions::Marian, 4, 8);
+/// assert_eq!((table.double_value(&[2, 0]), table.double_value(&[2, 4])), (0.0, 1.0)); // position 0
+/// assert!((table.double_value(&[3, 1]) - (1.0 / 10000f64.powf(1.0 / 4.0)).sin()).abs() < 1e-6);
 /// ```
-pub fn sinusoidal_positions(rows: i64, d: i64) -> Tensor {
+pub fn sinusoidal_positions(kind: Positions, rows: i64, d: i64) -> Tensor {
     let half = d / 2;
-    let step = -(10000f64.ln()) / (half - 1).max(1) as f64;
-    let frequencies = (Tensor::arange(half, (Kind::Float, Device::Cpu)) * step).exp();
-    let angles = Tensor::arange(rows, (Kind::Float, Device::Cpu)).unsqueeze(1) * frequencies.unsqueeze(0); // [rows, half]
+    let options = (Kind::Float, Device::Cpu);
+    let (denominator, first) = match kind {
+        Positions::Fairseq => ((half - 1).max(1), PAD + 1),
+        Positions::Marian => (half, 0),
+    };
+    let step = -(10000f64.ln()) / denominator as f64;
+    let frequencies = (Tensor::arange(half, options) * step).exp();
+    let numbers = Tensor::arange(rows, options) + (first - (PAD + 1)) as f64;
+    let angles = numbers.unsqueeze(1) * frequencies.unsqueeze(0); // [rows, half]
     let mut table = Tensor::cat(&[angles.sin(), angles.cos()], 1);
     if rows > 1 {
         let _ = table.narrow(0, 1, 1).zero_();

@@ -15,7 +15,7 @@ mod weights;
 
 pub use admin::WSkipRule;
 pub use attention::{Attention, KeysValues};
-pub use config::ModelConfig;
+pub use config::{Activation, DecoderStart, ModelConfig, Positions};
 pub use decoding_pass::StepDecoder;
 pub use layers::{Dropout, sinusoidal_positions};
 pub use loss::label_smoothed_cross_entropy;

@@ -6,15 +6,15 @@ use std::sync::OnceLock;
 use tch::{Device, Kind, Tensor};
 
 use super::attention::KeysValues;
-use super::config::ModelConfig;
+use super::config::{DecoderStart, ModelConfig};
 use super::decoding_pass::{PackedDecoder, PlainDecoder, StepDecoder};
-use super::layers::{Dropout, layer_norm, plus, sinusoidal_positions};
+use super::layers::{Dropout, activate, layer_norm, plus, sinusoidal_positions};
 use super::loss::label_smoothed_cross_entropy;
 use super::packed::{PackedBatch, Sentences};
 use super::sub_layer::{DecoderLayer, EncoderLayer, FeedForward, Norm, SubLayer, norm};
 use super::training_pass::gradient;
 use super::weights::Weights;
-use crate::data::{Batch, PAD};
+use crate::data::{BOS, Batch, EOS, PAD};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::params::{BlockKind, Layout, View, Views};
@@ -104,6 +104,7 @@ pub struct Transformer {
     pub(super) source_embedding: View,
     pub(super) target_embedding: View,
     pub(super) output_projection: View,
+    pub(super) output_bias: Option<View>,
     pub(super) encoder: Vec<EncoderLayer>,
     pub(super) decoder: Vec<DecoderLayer>,
     /// Pre-LN: the normalisation of the last layer's output.
@@ -189,6 +190,9 @@ impl Transformer {
             .map(|i| DecoderLayer::add(&mut layout, config, &format!("decoder.layers.{i}")))
             .collect();
         let decoder_norm = config.pre_norm.then(|| norm(&mut layout, "decoder.layer_norm", d));
+        let output_bias = config
+            .output_bias
+            .then(|| layout.add("decoder.output_projection.bias", &[target_symbols], BlockKind::Bias));
         check_memory(config, layout.total())?;
         Ok(Transformer {
             config: config.clone(),
@@ -196,12 +200,13 @@ impl Transformer {
             source_embedding,
             target_embedding,
             output_projection,
+            output_bias,
             encoder,
             decoder,
             encoder_norm,
             decoder_norm,
             // Row 1 is padding and the first position reads row 2.
-            positions: sinusoidal_positions(config.max_positions + 2, d),
+            positions: sinusoidal_positions(config.positions, config.max_positions + 2, d),
             positions_on_gpu: OnceLock::new(),
             source_symbols,
             target_symbols,
@@ -320,12 +325,8 @@ impl Transformer {
         (observe, watch): (Observe, &dyn Fn(&Tensor)),
     ) -> Tensor {
         let (b, t) = (batch.previous_output.size()[0], batch.previous_output.size()[1]);
-        let mut x = self.embed(
-            &views[self.target_embedding],
-            &batch.previous_output,
-            &batch.previous_output_positions,
-            dropout,
-        );
+        let previous = self.with_start(&batch.previous_output);
+        let mut x = self.embed(&views[self.target_embedding], &previous, &batch.previous_output_positions, dropout);
         let mut causal = Tensor::full([t, t], f64::NEG_INFINITY, (x.kind(), x.device())).triu(1); // [T, T]
         if let Some(padding) = &batch.target_padding {
             causal = causal.masked_fill(&padding.view([b, 1, 1, t]), f64::NEG_INFINITY); // [B, 1, T, T]
@@ -354,7 +355,15 @@ impl Transformer {
 
     /// Hidden states `[N, d]` to logits `[N, V]`.
     pub fn logits(&self, views: &Views, hidden: &Tensor) -> Tensor {
-        hidden.matmul(&views[self.output_projection].tr())
+        hidden.linear(&views[self.output_projection], self.output_bias.map(|bias| &views[bias]))
+    }
+
+    /// Target ids as the decoder reads them: `</s>`, which stands for what is before the first token, as the configuration says.
+    fn with_start(&self, ids: &Tensor) -> Tensor {
+        match self.config.decoder_start {
+            DecoderStart::Eos => ids.shallow_clone(),
+            DecoderStart::Bos => ids.masked_fill(&ids.eq(EOS), BOS),
+        }
     }
 
     /// Encode `source` (rows of `width` ids, left-padded) for a search; on a processor without padding.
@@ -405,7 +414,7 @@ impl Transformer {
         let b = rows / beam.max(1);
         let none = &Dropout::off();
         let position = Tensor::full([rows], PAD + 1 + state.step, (Kind::Int64, ids.device()));
-        let mut x = self.embed(&views[self.target_embedding], &ids.view([rows, 1]), &position, none); // [rows, d]
+        let mut x = self.embed(&views[self.target_embedding], &self.with_start(ids).view([rows, 1]), &position, none); // [rows, d]
         for (i, layer) in self.decoder.iter().enumerate() {
             let own = &mut state.own[i];
             x = self.residual(views, &layer.self_attention, x, (none, &unobserved), |attention, x| {
@@ -477,7 +486,7 @@ impl Transformer {
     }
 
     fn feed_forward(&self, views: &Views, ffn: &FeedForward, x: &Tensor, dropout: &Dropout) -> Tensor {
-        let hidden = x.linear(&views[ffn.fc1.0], Some(&views[ffn.fc1.1])).relu(); // [N, ffn]
+        let hidden = activate(self.config.activation, &x.linear(&views[ffn.fc1.0], Some(&views[ffn.fc1.1]))); // [N, ffn]
         let hidden = dropout.apply(&hidden, self.config.relu_dropout);
         plus(views, &hidden, ffn.hidden_bias).linear(&views[ffn.fc2.0], Some(&views[ffn.fc2.1]))
     }
@@ -487,6 +496,7 @@ impl Transformer {
         let encoded = self.encode(views, batch, dropout);
         let hidden = self.decode(views, batch, &encoded, dropout);
         let hidden = hidden.index_select(0, &batch.target_rows); // [tokens, d]
+        let projection = (projection, self.output_bias.map(|bias| &views[bias]));
         let (sum, nll) =
             label_smoothed_cross_entropy(&hidden, projection, &batch.target, self.label_smoothing, mode.second_order);
         Loss { sum, nll, count: batch.tokens() }
@@ -523,7 +533,7 @@ impl Task for Transformer {
     }
 
     fn gradient(&self, theta: &Tensor, batch: &TranslationBatch, mode: Mode) -> (Loss, Tensor) {
-        if theta.device() == Device::Cpu && !mode.second_order {
+        if theta.device() == Device::Cpu && !mode.second_order && self.config.has_training_pass() {
             return gradient(self, theta, batch, mode);
         }
         gradient_by_graph(self, theta, batch, mode)

@@ -40,10 +40,11 @@ impl Weights {
         self.product(x, weight, Some(&self.views[bias]), x.kind())
     }
 
-    /// Hidden states `[N, d]` times the transpose of `weight` `[V, d]`: logits `[N, V]`, in fp32 where that costs nothing.
+    /// Hidden states `[N, d]` times the transpose of `weight` `[V, d]`, plus `bias` `[V]`: logits `[N, V]`, in fp32 where that costs
+    /// nothing.
     /// (Rounded to bf16, continuations of a beam that differ become equal.)
-    pub(super) fn logits(&self, hidden: &Tensor, weight: View) -> Tensor {
-        self.product(hidden, weight, None, Kind::Float)
+    pub(super) fn logits(&self, hidden: &Tensor, weight: View, bias: Option<View>) -> Tensor {
+        self.product(hidden, weight, bias.map(|bias| &self.views[bias]), Kind::Float)
     }
 
     /// The product, of this kind where the weights are arranged for it and else of x's.

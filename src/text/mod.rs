@@ -1,12 +1,14 @@
 //! Raw text to tokens and back: Moses tokenisation, cleaning, byte-pair encoding.
 
 mod bpe_dropout;
+mod charsmap;
 mod clean;
 mod corpus;
 mod in_order;
 mod learn_bpe;
 pub mod moses;
 mod pipeline;
+mod sentence_piece;
 mod subword;
 pub mod wit3;
 
@@ -17,6 +19,7 @@ pub use in_order::in_order;
 pub use learn_bpe::learn_merges;
 pub(crate) use pipeline::read_settings;
 pub use pipeline::{TextPipeline, TextSettings, Tokenization};
+pub use sentence_piece::{SentencePiece, join_pieces};
 pub use subword::{Merge, Subword, blank_separated, join_subwords};
 
 /// The file of a data or model folder that says how its text was made: the `text` object holds the

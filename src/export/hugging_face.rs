@@ -1,0 +1,173 @@
+//! A folder for `transformers`: `FSMTForConditionalGeneration`, which is fairseq's Transformer there.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use tch::Tensor;
+
+use super::plain::Precision;
+use crate::config::Config;
+use crate::data::Dictionary;
+use crate::decode::SearchConfig;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::model::{Activation, DecoderStart, ModelConfig, Positions};
+use crate::params::{Layout, save_tensors};
+use crate::text::Merge;
+
+/// The file that makes a folder one of Hugging Face's.
+pub const CONFIG_FILE: &str = "config.json";
+/// What is not cut: fairseq's special symbols.
+const SPECIALS: usize = 4;
+/// The longest translation where none is asked for, as fairseq's default.
+const LONGEST: i64 = 200;
+
+/// How raw text becomes what the model reads, as far as `FSMTTokenizer` knows it.
+pub struct HuggingFaceText<'a> {
+    /// The languages, source and target.
+    pub languages: [&'a str; 2],
+    /// The dictionaries of source and target.
+    pub dictionaries: [&'a Dictionary; 2],
+    /// The merges of its byte-pair encoding, in their order.
+    pub merges: &'a [Merge],
+    /// Text is lower-cased.
+    pub lowercase: bool,
+}
+
+/// Write the folder `output`: `config.json`, `generation_config.json`, `model.safetensors`, vocabularies, merges.
+///
+/// # Errors
+/// [`Error::Content`] for a network that FSMT is not; [`Error::Io`].
+pub fn hugging_face(
+    output: &Path,
+    place: &str,
+    config: &Config,
+    (layout, theta): (&Layout, &Tensor),
+    text: &HuggingFaceText,
+    precision: Precision,
+) -> Result<()> {
+    check(place, &config.model)?;
+    std::fs::create_dir_all(output).map_err(Error::io("create the folder", output))?;
+    let write = |name: &str, value: &Value| files::write_whole(&output.join(name), format!("{value:#}\n").as_bytes());
+    write(CONFIG_FILE, &settings(&config.model, text, precision))?;
+    write("generation_config.json", &generation(&config.search, &config.model))?;
+    let [source, target] = text.dictionaries.map(vocabulary);
+    write("vocab-src.json", &source)?;
+    write("vocab-tgt.json", &target)?;
+    let merges: String = text.merges.iter().map(|(first, second)| format!("{first} {second}\n")).collect();
+    files::write_whole(&output.join("merges.txt"), merges.as_bytes())?;
+    write(
+        "tokenizer_config.json",
+        &json!({
+            "do_lower_case": text.lowercase,
+            "langs": text.languages,
+            "model_max_length": config.model.max_positions,
+            "tokenizer_class": "FSMTTokenizer",
+        }),
+    )?;
+    save_tensors(&output.join("model.safetensors"), &tensors(&config.model, layout, theta, precision))
+}
+
+/// Refuse what FSMT does not compute.
+fn check(place: &str, model: &ModelConfig) -> Result<()> {
+    let plain = model.layer_norm && !model.pre_norm && !model.w_skip;
+    let of_fairseq =
+        model.positions == Positions::Fairseq && model.decoder_start == DecoderStart::Eos && !model.output_bias;
+    let tied = model.share_all_embeddings || model.share_decoder_input_output_embed;
+    let (expected, found) = match (plain, of_fairseq, tied) {
+        (true, true, true) => return Ok(()),
+        (false, ..) => (
+            "a Post-LN Transformer without w_skip",
+            format!("layer_norm {}, pre_norm {}, w_skip {}", model.layer_norm, model.pre_norm, model.w_skip),
+        ),
+        (_, false, _) => ("fairseq's positions and output", "Marian's".to_string()),
+        _ => ("an output projection that is the decoder's embedding", "one of its own".to_string()),
+    };
+    Err(Error::content(place, format!("{expected}, as FSMT is"), found, "export to ctranslate2 or safetensors"))
+}
+
+/// Every block under FSMT's name, which is fairseq's behind `model.`; tied tables under each of theirs.
+fn tensors(model: &ModelConfig, layout: &Layout, theta: &Tensor, precision: Precision) -> Vec<(String, Tensor)> {
+    let theta = theta.detach().to_device(tch::Device::Cpu).to_kind(precision.kind());
+    let parts = layout.blocks().iter().zip(layout.split(&theta));
+    let mut all: Vec<(String, Tensor)> =
+        parts.map(|(block, part)| (format!("model.{}", block.name), part.view(block.shape.as_slice()))).collect();
+    let side = if model.share_all_embeddings { "encoder" } else { "decoder" };
+    let owner = format!("model.{side}.embed_tokens.weight");
+    let table = all.iter().find(|(name, _)| *name == owner).map(|(_, table)| table.shallow_clone());
+    for name in ["model.decoder.embed_tokens.weight", "model.decoder.output_projection.weight"] {
+        if let (Some(table), true) = (&table, name != owner) {
+            all.push((name.to_string(), table.copy()));
+        }
+    }
+    all
+}
+
+fn settings(model: &ModelConfig, text: &HuggingFaceText, precision: Precision) -> Value {
+    let [source, target] = text.dictionaries.map(Dictionary::len);
+    let activation = match model.activation {
+        Activation::Relu => "relu",
+        Activation::Swish => "swish",
+        Activation::Gelu => "gelu",
+    };
+    let dtype = match precision {
+        Precision::Fp32 => "float32",
+        Precision::Fp16 => "float16",
+        Precision::Bf16 => "bfloat16",
+    };
+    json!({
+        "activation_dropout": model.relu_dropout,
+        "activation_function": activation,
+        "architectures": ["FSMTForConditionalGeneration"],
+        "attention_dropout": model.attention_dropout,
+        "bos_token_id": 0,
+        "d_model": model.embed_dim,
+        "decoder_attention_heads": model.attention_heads,
+        "decoder_ffn_dim": model.ffn_dim,
+        "decoder_layers": model.decoder_layers,
+        "decoder_start_token_id": 2,
+        "dropout": model.dropout,
+        "encoder_attention_heads": model.attention_heads,
+        "encoder_ffn_dim": model.ffn_dim,
+        "encoder_layers": model.encoder_layers,
+        "eos_token_id": 2,
+        "is_encoder_decoder": true,
+        "langs": text.languages,
+        "max_position_embeddings": model.max_positions,
+        "model_type": "fsmt",
+        "pad_token_id": 1,
+        "scale_embedding": true,
+        "src_vocab_size": source,
+        "tgt_vocab_size": target,
+        // Every table is there under each of its names.
+        "tie_word_embeddings": false,
+        "torch_dtype": dtype,
+    })
+}
+
+fn generation(search: &SearchConfig, model: &ModelConfig) -> Value {
+    json!({
+        "bad_words_ids": [[1]],
+        "bos_token_id": 0,
+        "decoder_start_token_id": 2,
+        "early_stopping": search.early_stopping,
+        "eos_token_id": 2,
+        "length_penalty": search.length_penalty,
+        "max_length": LONGEST.min(model.max_positions),
+        "num_beams": search.beam,
+        "pad_token_id": 1,
+    })
+}
+
+/// Pieces as FSMT's tokenizer makes them: the last of a word ends with `</w>`, the others with nothing.
+fn vocabulary(dictionary: &Dictionary) -> Value {
+    let piece = |(id, (word, _)): (usize, (&str, u64))| {
+        let piece = match word.strip_suffix("@@") {
+            _ if id < SPECIALS => word.to_string(),
+            Some(piece) => piece.to_string(),
+            None => format!("{word}</w>"),
+        };
+        (piece, Value::from(id))
+    };
+    Value::Object(dictionary.iter().enumerate().map(piece).collect::<Map<_, _>>())
+}
