@@ -22,6 +22,7 @@ demo: build
 test: build
 	cargo fmt --check
 	cargo clippy --release --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
 	cargo test --release --locked
 
 # A run that is killed a hundred times ends with the bits of one that is not

@@ -106,7 +106,7 @@ fn settings_that_are_wrong() {
     lab.train("run", &["--config", "no.toml"]).fails(1, &["no.toml"]);
     lab.train("run", &["--set", "model.embed_dim=33"]).fails(2, &["model.embed_dim", "33"]);
     lab.train("run", &["--set", "validation.split=dev"]).fails(2, &["dev", "test, train, valid"]);
-    lab.train("run", &["--set", "gradinit.batch_size=8"]).fails(2, &["counts pictures", "gradinit.max_tokens"]);
+    lab.train("run", &["--set", "gradinit.batch_size=8"]).fails(2, &["count pictures", "gradinit.max_tokens"]);
     lab.train("run", &["--set", "model.share_all_embeddings=maybe"]).fails(2, &["share_all_embeddings=maybe"]);
 }
 

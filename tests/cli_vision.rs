@@ -91,6 +91,10 @@ fn wrong_use_and_wrong_pictures_are_named() {
     ] {
         lab.nmt(&vision("train", &[&arguments[..], &["--output=no"]].concat())).fails(2, &parts);
     }
+    // The batches of GradInit are this command's own, whatever the recipe says.
+    let recipe = format!("--config={}/configs/vision/imagenet_resnet50.toml", env!("CARGO_MANIFEST_DIR"));
+    let printed = ["vision", "gradinit", &recipe, "--data=cifar", "--batch-size=7", "--print-config", "--output=no"];
+    assert_eq!(lab.nmt(&printed).ok().matches("\nbatch_size = 7\n").count(), 2);
     lab.nmt(&["vision", "train", "--data=cifar", "--batch-size=0", "--output=no"]).fails(2, &["training.batch_size"]);
     let fixup = ["--threads=1", "vision", "train", "--data=cifar", "--arch=fixup-resnet110", "--output=no"];
     lab.nmt(&fixup).fails(2, &["--no-bn"]);

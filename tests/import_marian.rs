@@ -78,6 +78,24 @@ fn imported_models_translate_as_in_transformers() {
         assert!(difference < 1e-5, "{run}: {difference}");
     }
     common::assert_same_tensors(&lab.path("run/best.safetensors"), &lab.path("old-run/best.safetensors"));
+    // To other programs: CTranslate2 has a form of all of it, FSMT has not.
+    let export = |to: &'static str, precision: &'static str, output: &'static str| {
+        lab.nmt(&["export", "--model=run", "--to", to, "--precision", precision, "--output", output])
+    };
+    export("safetensors", "fp16", "half.safetensors").ok();
+    let halves = common::tensors(&lab.path("half.safetensors"));
+    assert!(halves.values().all(|tensor| tensor.isfinite().all().int64_value(&[]) == 1), "a number that fp16 has not");
+    export("huggingface", "fp32", "hf").fails(1, &["Marian", "safetensors"]);
+    export("ctranslate2", "fp32", "ct2").ok();
+    assert_eq!(json(&lab.path("ct2/config.json"))["decoder_start_token"], "<s>");
+    let model = std::fs::read(lab.path("ct2/model.bin")).unwrap();
+    let after = |name: &str| {
+        let at = model.windows(name.len()).position(|window| window == name.as_bytes()).unwrap();
+        &model[at + name.len() + 1..] // The zero that ends the name.
+    };
+    // No dimensions, int8, one byte: CTranslate2's number of swish.
+    assert_eq!(after("encoder/activation")[..7], [0, 1, 1, 0, 0, 0, 2]);
+    assert_eq!(after("decoder/projection/bias")[0], 1, "one dimension");
     let config = std::fs::read_to_string(lab.path("run/config.toml")).unwrap();
     for line in [
         "activation = \"swish\"",
@@ -94,7 +112,12 @@ fn imported_models_translate_as_in_transformers() {
 fn text_is_cut_as_by_sentence_piece() {
     let model = SentencePiece::read_model(&golden("source.spm")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    model.save(&folder.path().join("tokenizer.json")).unwrap();
+    let path = folder.path().join("tokenizer.json");
+    model.save(&path, &[">>fr<<"]).unwrap();
+    // As another program reads it: a language code is one piece.
+    let theirs = tokenizers::Tokenizer::from_file(&path).unwrap().encode(">>fr<< Pita schin!", false).unwrap();
+    assert_eq!(theirs.get_tokens(), model.pieces(">>fr<< Pita schin!"));
+    assert_eq!(theirs.get_tokens()[0], ">>fr<<");
     let again = SentencePiece::load(folder.path()).unwrap().unwrap();
     for sentence in json(&golden("expected.json"))["default"]["sentences"].as_array().unwrap() {
         let text = sentence["text"].as_str().unwrap();
@@ -120,6 +143,9 @@ fn losses_are_those_of_the_search() {
     for mode in [Mode::evaluate(Kind::Float), Mode::initialise_twice()] {
         let loss = folder.model.loss(&folder.theta, &batch, mode);
         assert!((loss.nll.double_value(&[]) - expected).abs() < 1e-4, "{mode:?}: {} {expected}", loss.nll);
+        // `<s>`, which has no probability, is one of the symbols that label smoothing adds up.
+        let smoothed = loss.sum.double_value(&[]) / best.tokens.len() as f64;
+        assert!(smoothed.is_finite() && smoothed < 30.0, "{smoothed}");
     }
     // The gradient in pieces that leave theirs in place, and of operations alone.
     let (_, one) = folder.model.gradient(&folder.theta, &batch, Mode::initialise());
@@ -165,7 +191,7 @@ fn what_is_no_model_is_named() {
     refused("model.safetensors", &|bytes| bytes[..bytes.len() / 2].to_vec(), 1, &["model.safetensors"]);
     std::fs::remove_file(model.join("model.safetensors")).unwrap();
     import(&lab, "m", "run", &[]).fails(1, &["pytorch_model.bin", "neither"]);
-    import(&lab, "nowhere", "run", &[]).fails(1, &["nowhere/config.json"]);
+    import(&lab, "nowhere", "run", &[]).fails(1, &["nowhere", "hf download"]);
     lab.nmt(&["import", "--output", "run"]).fails(2, &["--checkpoint"]);
     lab.nmt(&["import", "--marian", "m", "--data", "d", "--output", "run"]).fails(2, &["--data"]);
 }

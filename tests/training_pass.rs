@@ -3,7 +3,7 @@ mod common;
 
 use common::batch_of;
 use nmt::init::{InitConfig, draw_theta};
-use nmt::model::{ModelConfig, Transformer, TranslationBatch};
+use nmt::model::{ModelConfig, Positions, Transformer, TranslationBatch};
 use nmt::random::with_generator;
 use nmt::task::{Mode, Task, gradient_by_graph};
 use tch::{Kind, Tensor};
@@ -55,7 +55,7 @@ fn variants() -> Vec<ModelConfig> {
         base.clone(),
         ModelConfig { w_skip: true, share_all_embeddings: true, ..base.clone() },
         ModelConfig { pre_norm: true, w_skip: true, share_decoder_input_output_embed: false, ..base.clone() },
-        ModelConfig { layer_norm: false, ..base.clone() },
+        ModelConfig { layer_norm: false, positions: Positions::Marian, ..base.clone() },
         ModelConfig { layer_norm: false, fixup: true, w_skip: true, ..base },
     ]
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use nmt::error::Error;
-use nmt::export::{CONFIG_FILE, HuggingFaceText, MODEL_FILE, Precision, Unskipped, ctranslate2, hugging_face, plain};
+use nmt::export::{
+    HuggingFaceText, MODEL_FILE, Precision, SOURCE_VOCABULARY, Unskipped, ctranslate2, hugging_face, plain,
+};
 use nmt::task::Task;
 use nmt::text::{SUBWORD_FILE, Tokenization};
 use nmt::translation::ModelFolder;
@@ -60,7 +62,7 @@ impl ExportArgs {
                 files::write_folder(&self.output, |folder| self.ctranslate2(&model, folder))?;
             }
             Program::HuggingFace => {
-                self.check_replaced(CONFIG_FILE, "Hugging Face's")?;
+                self.check_replaced(SOURCE_VOCABULARY, "FSMT's")?;
                 files::write_folder(&self.output, |folder| self.hugging_face(&model, folder))?;
             }
         }
@@ -85,17 +87,21 @@ impl ExportArgs {
             lowercase: settings.is_some_and(|settings| settings.lowercase || settings.lowercase_first),
         };
         let alike = settings.is_some_and(|settings| {
-            settings.tokenizer == Tokenization::Moses && settings.aggressive_hyphens && !settings.no_escape
+            settings.tokenizer == Tokenization::Moses
+                && settings.normalize
+                && settings.aggressive_hyphens
+                && !settings.no_escape
         });
+        let place = model.checkpoint.display().to_string();
+        let network = (model.model.layout(), &model.theta);
+        hugging_face(folder, &place, &model.config, network, &text, self.precision)?;
         if !alike || text.merges.is_empty() {
             progress::note(
                 "FSMTTokenizer normalises punctuation, tokenises as Moses does with -a, and cuts words by byte-pair encoding; \
-                 the text of this model was treated otherwise: give it words (docs/export.md)",
+                 the text of this model was treated otherwise (`nmt preprocess --normalize --aggressive-hyphens` treats it so): give it words (docs/export.md)",
             );
         }
-        let place = model.checkpoint.display().to_string();
-        let network = (model.model.layout(), &model.theta);
-        hugging_face(folder, &place, &model.config, network, &text, self.precision)
+        Ok(())
     }
 
     fn ctranslate2(&self, model: &ModelFolder, folder: &Path) -> Result<()> {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nmt::config::{Config, describe};
-use nmt::data::{DataFolder, Dictionary, dictionary_path};
+use nmt::data::{DataFolder, Dictionary, dictionary_path, is_name};
 use nmt::error::Error;
 use nmt::import::{FairseqCheckpoint, MarianModel, OptimizerState};
 use nmt::model::Transformer;
 use nmt::params::Layout;
 use nmt::task::Task;
 use nmt::text::{SETTINGS_FILE, SUBWORD_FILE, SentencePiece, Subword, TextSettings, Tokenization};
-use nmt::train::{BEST, CONFIG, Checkpoint, LAST};
+use nmt::train::{BEST, CONFIG, Checkpoint, LAST, LOG};
 use nmt::translation::identity;
 use nmt::{Result, files, progress};
 use tch::{Device, Kind, Tensor};
@@ -81,10 +81,16 @@ impl ImportArgs {
                 dictionary.save(&dictionary_path(run, lang))?;
             }
             match &imported.pieces {
-                Some(pieces) => pieces.save(&run.join(SUBWORD_FILE))?,
+                Some(pieces) => {
+                    let is_code = |word: &&str| word.starts_with(">>") && word.ends_with("<<");
+                    let codes: Vec<&str> = dictionaries[0].iter().map(|(word, _)| word).filter(is_code).collect();
+                    pieces.save(&run.join(SUBWORD_FILE), &codes)?;
+                }
                 None => self.write_text_settings(run)?,
             }
             let described = describe(config)?;
+            // Nothing was trained here yet: of a run that goes on the log begins here.
+            files::write_whole(&run.join(LOG), b"")?;
             files::write_whole(&run.join(CONFIG), described.as_bytes())?;
             let built = config.optimizer.build(theta, model.layout());
             let mut whole = Checkpoint::start(theta.shallow_clone(), built);
@@ -119,9 +125,12 @@ impl ImportArgs {
         let config = self.over(&marian.config()?)?;
         let [source, target] = marian.languages();
         let languages = match (self.source_lang.as_deref().or(source), self.target_lang.as_deref().or(target)) {
-            (Some(source), Some(target)) if source != target => [source.to_string(), target.to_string()],
-            _ => {
-                let message = format!("{}: two languages are not to be found in it", folder.display());
+            (Some(source), Some(target)) if source != target && is_name(source) && is_name(target) => {
+                [source.to_string(), target.to_string()]
+            }
+            (source, target) => {
+                let found = [source, target].map(|lang| lang.unwrap_or("none")).join(" and ");
+                let message = format!("{}: expected two languages, such as de and en, found {found}", folder.display());
                 return Err(Error::usage(message, "give --source-lang and --target-lang"));
             }
         };
@@ -212,6 +221,7 @@ fn note(imported: &Imported) {
     let Imported { config, model, optimizer, .. } = imported;
     let resumed = match optimizer {
         Some(state) => format!("Adam's memory of {} updates, so that --resume goes on with it", state.updates),
+        None if imported.pieces.is_some() => "it translates; `nmt preprocess` has no such pieces to train on".into(),
         None => "no memory of an optimiser that goes with the weights: train on from it by --init RUN/best.safetensors"
             .into(),
     };

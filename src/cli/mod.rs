@@ -78,9 +78,9 @@ enum Command {
     Train(train::TrainArgs),
     /// Write the mean of several checkpoints
     Average(average::AverageArgs),
-    /// Make a run folder of another program's model: fairseq's checkpoints
+    /// Make a run folder of another program's model: fairseq's checkpoints, Marian's models of Hugging Face
     Import(import::ImportArgs),
-    /// Write a trained model for another program: CTranslate2, or plain safetensors
+    /// Write a trained model for another program: CTranslate2, Hugging Face's transformers, or plain safetensors
     Export(export::ExportArgs),
     /// Run a plan of many trainings, methods by seeds, and write its table
     Experiment(experiment::ExperimentArgs),

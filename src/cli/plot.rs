@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nmt::plot::{Format, heat_maps, learning_curve, learning_curve_csv, read_maps, scale_trajectory};
+use nmt::train::LOG;
 use nmt::{Error, progress};
 
 /// Arguments of `nmt plot`.
@@ -76,13 +77,13 @@ fn log_of(run: &Path) -> nmt::Result<PathBuf> {
         }
         return Ok(run.to_path_buf());
     }
-    let log = run.join("log.jsonl");
+    let log = run.join(LOG);
     if log.is_file() {
         return Ok(log);
     }
     Err(Error::content(
         run.display().to_string(),
-        "a run folder with a log.jsonl",
+        format!("a run folder with a {LOG}"),
         if run.is_dir() { "a folder without one" } else { "no such folder" },
         "give the folder that `nmt train` wrote to",
     ))

@@ -10,8 +10,8 @@ use nmt::params::safetensors_metadata;
 use nmt::report::ENVIRONMENT;
 use nmt::task::Task;
 use nmt::train::{
-    BEST, CONFIG, Checkpoint, LAST, LoopConfig, Outcome, RunLock, TrainingData, check_run, load_state, load_weights,
-    rehearse,
+    BEST, CONFIG, Checkpoint, LAST, LOG, LoopConfig, Outcome, RunLock, TrainingData, check_run, load_state,
+    load_weights, rehearse,
 };
 use nmt::{Result, files, machine, progress};
 use tch::{Device, Kind, Tensor};
@@ -112,7 +112,7 @@ impl RunOptions {
                 let of_data = name == "preprocess.json" || name == "tokenizer.json" || name.starts_with("dict.");
                 let trained = name == BEST
                     || name.starts_with("checkpoint-")
-                    || (name == "log.jsonl" && entry.metadata().is_ok_and(|file| file.len() > 0));
+                    || (name == LOG && entry.metadata().is_ok_and(|file| file.len() > 0));
                 if trained || (!self.resume && (of_data || name == CONFIG)) {
                     found.push(name);
                 }

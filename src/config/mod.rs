@@ -126,8 +126,8 @@ impl Config {
     fn check_init(&self) -> Result<()> {
         let (message, next) = match self.init.method {
             _ if self.gradinit.batch_size + self.metainit.batch_size > 0 => (
-                "batch_size counts pictures, and sentences have tokens",
-                "set gradinit.max_tokens or metainit.max_tokens",
+                "gradinit.batch_size and metainit.batch_size count pictures, and sentences have tokens",
+                "leave them out, and set gradinit.max_tokens or metainit.max_tokens",
             ),
             InitMethod::TFixup if self.model.layer_norm => (
                 "init.method = \"t-fixup\" is for a model without layer normalisation, found model.layer_norm = true",

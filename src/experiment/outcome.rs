@@ -8,6 +8,7 @@ use super::plan::PlannedRun;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::plot::RunLog;
+use crate::train::LOG;
 
 /// A run whose loss or gradient stopped being a number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ impl Outcome {
 
     /// Of a run whose log is in `folder`, without scores.
     pub fn of(run: &PlannedRun, folder: &Path, failure: Option<Failure>) -> Outcome {
-        let log = RunLog::read(&run.method, &folder.join("log.jsonl")).ok();
+        let log = RunLog::read(&run.method, &folder.join(LOG)).ok();
         let training = log.as_ref().and_then(|log| log.training.last());
         let validation = log.as_ref().and_then(|log| log.validation.last());
         let accuracies = || log.iter().flat_map(|log| &log.validation).filter_map(|point| point.accuracy);

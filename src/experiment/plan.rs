@@ -276,7 +276,7 @@ impl PlannedRun {
     /// The configuration of the run.
     ///
     /// # Errors
-    /// As [`Config::load`].
+    /// As [`RunConfig::load`].
     pub fn config(&self) -> Result<RunConfig> {
         RunConfig::load(self.task, &self.recipe, &self.settings)
     }

@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::plain::Precision;
 use crate::config::Config;
-use crate::data::Dictionary;
+use crate::data::{BOS, Dictionary, EOS, PAD, UNK};
 use crate::decode::SearchConfig;
 use crate::error::{Error, Result};
 use crate::files;
@@ -15,10 +15,8 @@ use crate::model::{Activation, DecoderStart, ModelConfig, Positions};
 use crate::params::{Layout, save_tensors};
 use crate::text::Merge;
 
-/// The file that makes a folder one of Hugging Face's.
-pub const CONFIG_FILE: &str = "config.json";
-/// What is not cut: fairseq's special symbols.
-const SPECIALS: usize = 4;
+/// The file that makes a folder one of FSMT's.
+pub const SOURCE_VOCABULARY: &str = "vocab-src.json";
 /// The longest translation where none is asked for, as fairseq's default.
 const LONGEST: i64 = 200;
 
@@ -49,11 +47,11 @@ pub fn hugging_face(
     check(place, &config.model)?;
     std::fs::create_dir_all(output).map_err(Error::io("create the folder", output))?;
     let write = |name: &str, value: &Value| files::write_whole(&output.join(name), format!("{value:#}\n").as_bytes());
-    write(CONFIG_FILE, &settings(&config.model, text, precision))?;
+    write("config.json", &settings(&config.model, text, precision))?;
     write("generation_config.json", &generation(&config.search, &config.model))?;
-    let [source, target] = text.dictionaries.map(vocabulary);
-    write("vocab-src.json", &source)?;
-    write("vocab-tgt.json", &target)?;
+    let [source, target] = text.dictionaries.map(|dictionary| vocabulary(place, dictionary, !text.merges.is_empty()));
+    write(SOURCE_VOCABULARY, &source?)?;
+    write("vocab-tgt.json", &target?)?;
     let merges: String = text.merges.iter().map(|(first, second)| format!("{first} {second}\n")).collect();
     files::write_whole(&output.join("merges.txt"), merges.as_bytes())?;
     write(
@@ -83,7 +81,7 @@ fn check(place: &str, model: &ModelConfig) -> Result<()> {
         (_, false, _) => ("fairseq's positions and output", "Marian's".to_string()),
         _ => ("an output projection that is the decoder's embedding", "one of its own".to_string()),
     };
-    Err(Error::content(place, format!("{expected}, as FSMT is"), found, "export to ctranslate2 or safetensors"))
+    Err(Error::content(place, format!("{expected}, as FSMT is"), found, "export to safetensors"))
 }
 
 /// Every block under FSMT's name, which is fairseq's behind `model.`; tied tables under each of theirs.
@@ -120,22 +118,22 @@ fn settings(model: &ModelConfig, text: &HuggingFaceText, precision: Precision) -
         "activation_function": activation,
         "architectures": ["FSMTForConditionalGeneration"],
         "attention_dropout": model.attention_dropout,
-        "bos_token_id": 0,
+        "bos_token_id": BOS,
         "d_model": model.embed_dim,
         "decoder_attention_heads": model.attention_heads,
         "decoder_ffn_dim": model.ffn_dim,
         "decoder_layers": model.decoder_layers,
-        "decoder_start_token_id": 2,
+        "decoder_start_token_id": EOS,
         "dropout": model.dropout,
         "encoder_attention_heads": model.attention_heads,
         "encoder_ffn_dim": model.ffn_dim,
         "encoder_layers": model.encoder_layers,
-        "eos_token_id": 2,
+        "eos_token_id": EOS,
         "is_encoder_decoder": true,
         "langs": text.languages,
         "max_position_embeddings": model.max_positions,
         "model_type": "fsmt",
-        "pad_token_id": 1,
+        "pad_token_id": PAD,
         "scale_embedding": true,
         "src_vocab_size": source,
         "tgt_vocab_size": target,
@@ -147,27 +145,33 @@ fn settings(model: &ModelConfig, text: &HuggingFaceText, precision: Precision) -
 
 fn generation(search: &SearchConfig, model: &ModelConfig) -> Value {
     json!({
-        "bad_words_ids": [[1]],
-        "bos_token_id": 0,
-        "decoder_start_token_id": 2,
+        "bad_words_ids": [[PAD]],
+        "bos_token_id": BOS,
+        "decoder_start_token_id": EOS,
         "early_stopping": search.early_stopping,
-        "eos_token_id": 2,
+        "eos_token_id": EOS,
         "length_penalty": search.length_penalty,
         "max_length": LONGEST.min(model.max_positions),
+        // It counts what is read before the first token.
+        "min_length": search.min_length + 1,
         "num_beams": search.beam,
-        "pad_token_id": 1,
+        "pad_token_id": PAD,
     })
 }
 
-/// Pieces as FSMT's tokenizer makes them: the last of a word ends with `</w>`, the others with nothing.
-fn vocabulary(dictionary: &Dictionary) -> Value {
-    let piece = |(id, (word, _)): (usize, (&str, u64))| {
+/// Pieces as FSMT's tokenizer makes them: the last of a word ends with `</w>`, the others, where words are `cut`, with nothing.
+fn vocabulary(place: &str, dictionary: &Dictionary, cut: bool) -> Result<Value> {
+    let mut vocabulary = Map::new();
+    for (id, (word, _)) in dictionary.iter().enumerate() {
         let piece = match word.strip_suffix("@@") {
-            _ if id < SPECIALS => word.to_string(),
-            Some(piece) => piece.to_string(),
-            None => format!("{word}</w>"),
+            _ if id as i64 <= UNK => word.to_string(),
+            Some(piece) if cut => piece.to_string(),
+            _ => format!("{word}</w>"),
         };
-        (piece, Value::from(id))
-    };
-    Value::Object(dictionary.iter().enumerate().map(piece).collect::<Map<_, _>>())
+        if vocabulary.insert(piece, Value::from(id)).is_some() {
+            let expected = "words that stay different as pieces of FSMT's tokenizer";
+            return Err(Error::content(place, expected, format!("{word:?}"), "export to safetensors"));
+        }
+    }
+    Ok(Value::Object(vocabulary))
 }

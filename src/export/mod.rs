@@ -6,6 +6,6 @@ mod plain;
 mod unskipped;
 
 pub use ctranslate2::{MODEL_FILE, ctranslate2};
-pub use hugging_face::{CONFIG_FILE, HuggingFaceText, hugging_face};
+pub use hugging_face::{HuggingFaceText, SOURCE_VOCABULARY, hugging_face};
 pub use plain::{Precision, plain};
 pub use unskipped::Unskipped;

@@ -14,10 +14,20 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::model::{Activation, DecoderStart, Positions};
 use crate::params::{tensor_from_view, with_safetensors};
+use crate::progress::note;
 use crate::text::SentencePiece;
 
-/// Added to the logit of `<s>`, which Marian does not have: it is never chosen and has no probability.
-const NEVER: f64 = -1e9;
+/// The bias of `<s>`, which Marian does not have: a probability of 0 in single precision, a number in half precision, and no more
+/// than some hundredths of the loss that label smoothing adds up over all symbols.
+const NEVER: f64 = -1e4;
+/// What `generate` can be told that a search here has no form of, with the value that changes nothing.
+const NEUTRAL: [(&str, f64); 5] = [
+    ("no_repeat_ngram_size", 0.0),
+    ("repetition_penalty", 1.0),
+    ("encoder_no_repeat_ngram_size", 0.0),
+    ("num_beam_groups", 1.0),
+    ("diversity_penalty", 0.0),
+];
 
 /// A model of Marian.
 pub struct MarianModel {
@@ -45,6 +55,10 @@ impl MarianModel {
     /// # Errors
     /// [`Error::Content`] for a folder of another model, and for files that are missing or damaged.
     pub fn open(folder: &Path) -> Result<MarianModel> {
+        if !folder.is_dir() {
+            let next = "give a folder on this machine: models are not fetched from the hub (`hf download` does that)";
+            return Err(Error::content(folder.display().to_string(), "a folder", "none", next));
+        }
         let config = read(&folder.join("config.json"))?;
         let place = folder.join("config.json").display().to_string();
         if config["model_type"] != "marian" {
@@ -139,15 +153,26 @@ impl MarianModel {
         };
         model.share_all_embeddings = self.config["share_encoder_decoder_embeddings"] != false;
         model.share_decoder_input_output_embed = self.config["tie_word_embeddings"] != false;
+        if model.share_all_embeddings && !model.share_decoder_input_output_embed {
+            return refuse("tie_word_embeddings", "true, where encoder and decoder share their embeddings".to_string());
+        }
         (model.output_bias, model.positions, model.decoder_start) = (true, Positions::Marian, DecoderStart::Bos);
         let search = &mut config.search;
         let generation = &self.generation;
         search.beam = generation["num_beams"].as_u64().unwrap_or(1).clamp(1, u64::from(u16::MAX)) as usize;
         search.length_penalty = generation["length_penalty"].as_f64().unwrap_or(1.0);
         search.early_stopping = generation["early_stopping"] == true;
-        search.min_length = 0;
-        // It counts what is read before the first token, and `</s>`.
-        let longest = generation["max_length"].as_u64().unwrap_or(20).saturating_sub(2);
+        // They count what is read before the first token; the longest counts `</s>`, too.
+        search.min_length = generation["min_length"].as_u64().unwrap_or(0).saturating_sub(1).min(1 << 20) as usize;
+        let longest = match generation["max_new_tokens"].as_u64() {
+            Some(tokens) => tokens.saturating_sub(1),
+            None => generation["max_length"].as_u64().unwrap_or(20).saturating_sub(2),
+        };
+        for (key, neutral) in NEUTRAL {
+            if generation[key].as_f64().is_some_and(|value| value != neutral) {
+                note(format!("warning: {key} = {} is left out: a search here has no such setting", generation[key]));
+            }
+        }
         (search.max_length_a, search.max_length_b) = (0.0, longest.max(1) as f64);
         config.validation.beam = config.search.beam;
         Ok(config)
@@ -239,8 +264,8 @@ impl Vocabulary {
         for (piece, id) in entries {
             let place = id.as_u64().and_then(|id| pieces.get_mut(usize::try_from(id).ok()?));
             match place {
-                Some(place) if place.is_none() => *place = Some(piece.clone()),
-                _ => return refuse("numbers from 0 on, each once", format!("{piece:?}: {id}")),
+                Some(place) if place.is_none() && !piece.is_empty() => *place = Some(piece.clone()),
+                _ => return refuse("pieces with numbers from 0 on, each once", format!("{piece:?}: {id}")),
             }
         }
         let pieces: Vec<String> = pieces.into_iter().flatten().collect();

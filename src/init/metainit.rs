@@ -42,7 +42,8 @@ pub struct MetaInitConfig {
 pub enum Scaled {
     /// Matrices and convolutions, as the MetaInit paper.
     Matrices,
-    /// The scales of normalisation, too: what GradInit's published image code compares itself with.
+    /// Every block: the scales of normalisation, too, and other multipliers. What GradInit's published image code compares itself
+    /// with.
     All,
 }
 

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::{BOS, EOS};
 use crate::error::{Error, Result};
 
 /// What feed-forward layers do between their two linear layers.
@@ -36,6 +37,16 @@ pub enum DecoderStart {
     /// A symbol of its own.
     #[serde(rename = "<s>")]
     Bos,
+}
+
+impl DecoderStart {
+    /// The symbol's id.
+    pub fn id(self) -> i64 {
+        match self {
+            DecoderStart::Eos => EOS,
+            DecoderStart::Bos => BOS,
+        }
+    }
 }
 
 /// The sizes and options of a Transformer. The defaults are fairseq's `transformer_iwslt_de_en`.

@@ -3,13 +3,12 @@
 
 use tch::{Kind, Tensor};
 
-use super::config::DecoderStart;
 use super::forward_pass::Forward;
 use super::layers::Dropout;
 use super::packed::Sentences;
 use super::transformer::Transformer;
 use super::weights::Weights;
-use crate::data::{BOS, EOS, PAD};
+use crate::data::{EOS, PAD};
 use crate::kernels::attention_over_steps;
 
 /// What a search asks of a network.
@@ -71,10 +70,7 @@ impl StepDecoder for PackedDecoder<'_> {
         let queries: Vec<_> =
             (0..self.source.rows.len()).map(|sentence| sentence * beam..(sentence + 1) * beam).collect();
         let positions = vec![PAD + 1 + step as i64; ids.len()];
-        let start = match model.config.decoder_start {
-            DecoderStart::Eos => EOS,
-            DecoderStart::Bos => BOS,
-        };
+        let start = model.config.decoder_start.id();
         let ids: Vec<i64> = ids.iter().map(|&id| if id == EOS { start } else { id }).collect();
         let mut x = forward.embed(model.target_embedding, &ids, &positions).0; // [rows, d]
         for ((layer, steps), memory) in model.decoder.iter().zip(&mut self.steps).zip(&self.memory) {

@@ -4,7 +4,8 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 /// Elements of the logits `[rows, symbols]` that are worked on at a time: in fp32 they should stay in the processor's cache.
 const CHUNK_ELEMENTS: i64 = 1 << 21;
-/// The same on a GPU, where few large operations are fast: half a gigabyte.
+/// The same on a GPU, where few large operations are fast: half a gigabyte in fp32, and as much again for the logits and their
+/// gradient in the precision of the activations.
 const GPU_CHUNK_ELEMENTS: i64 = 1 << 27;
 
 /// The summed label-smoothed cross-entropy of the rows of `hidden` under the output projection `table`, with a bias where
@@ -15,8 +16,8 @@ const GPU_CHUNK_ELEMENTS: i64 = 1 << 27;
 /// As fairseq computes it: the target gets `1 - ε`, every other symbol `ε/(V-1)`.
 ///
 /// With `second_order` the loss is made of differentiable operations. Without it the logits are worked through in
-/// chunks that leave their gradient in place, and the returned scalar carries exactly that gradient: no copy of
-/// `[N, V]` in fp32 is ever made.
+/// chunks that leave their gradient in place, and the returned scalar carries exactly that gradient: on a processor no copy
+/// of `[N, V]` in fp32 is ever made.
 pub fn label_smoothed_cross_entropy(
     hidden: &Tensor,
     (table, bias): (&Tensor, Option<&Tensor>),

@@ -14,7 +14,7 @@ use super::packed::{PackedBatch, Sentences};
 use super::sub_layer::{DecoderLayer, EncoderLayer, FeedForward, Norm, SubLayer, norm};
 use super::training_pass::gradient;
 use super::weights::Weights;
-use crate::data::{BOS, Batch, EOS, PAD};
+use crate::data::{Batch, EOS, PAD};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::params::{BlockKind, Layout, View, Views};
@@ -362,7 +362,7 @@ impl Transformer {
     fn with_start(&self, ids: &Tensor) -> Tensor {
         match self.config.decoder_start {
             DecoderStart::Eos => ids.shallow_clone(),
-            DecoderStart::Bos => ids.masked_fill(&ids.eq(EOS), BOS),
+            start @ DecoderStart::Bos => ids.masked_fill(&ids.eq(EOS), start.id()),
         }
     }
 

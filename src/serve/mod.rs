@@ -1,7 +1,7 @@
 //! A model as an HTTP service: JSON in and out, requests that wait are translated together.
 //!
-//! The network's side is a thread of its own with one event loop ([`http`]); sentences are translated by as many threads as
-//! every other command has. Between them is a bounded queue ([`queue`]): a request that finds it full is answered at once with
+//! The network's side is a thread of its own with one event loop (`http`); sentences are translated by as many threads as
+//! every other command has. Between them is a bounded queue (`queue`): a request that finds it full is answered at once with
 //! 429.
 
 mod api;

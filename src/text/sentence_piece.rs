@@ -7,11 +7,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use prost::Message;
 use serde_json::Value;
-use tokenizers::Tokenizer;
 use tokenizers::models::unigram::Unigram;
 use tokenizers::normalizers::replace::ReplacePattern;
 use tokenizers::normalizers::{NormalizerWrapper, Precompiled, Replace, Sequence, Strip};
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
+use tokenizers::{AddedToken, Tokenizer};
 
 use super::SUBWORD_FILE;
 use super::charsmap::is_whole;
@@ -20,6 +20,8 @@ use crate::files;
 
 /// What stands for a blank, and before the first word.
 const BLANK: char = '▁';
+/// The name of the piece for what is no piece. It holds a blank, so that it is never found in a text.
+const UNKNOWN: &str = "<unknown piece>";
 
 /// A unigram model with its normalisation of characters.
 ///
@@ -65,6 +67,10 @@ struct Trainer {
     /// 1 unigram, 2 BPE, 3 word, 4 char; unigram where it is left out.
     #[prost(int32, optional, tag = "3")]
     model: Option<i32>,
+    #[prost(bool, optional, tag = "22")]
+    split_by_whitespace: Option<bool>,
+    #[prost(bool, optional, tag = "24")]
+    whitespace_as_suffix: Option<bool>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -75,6 +81,8 @@ struct Normalizer {
     add_dummy_prefix: Option<bool>,
     #[prost(bool, optional, tag = "4")]
     remove_extra_whitespaces: Option<bool>,
+    #[prost(bool, optional, tag = "5")]
+    escape_whitespaces: Option<bool>,
 }
 
 impl SentencePiece {
@@ -83,7 +91,10 @@ impl SentencePiece {
     ///
     /// # Errors
     /// [`Error::Content`] for pieces and rules that make no model.
-    pub fn new(pieces: Vec<(String, f64)>, unknown: usize, charsmap: &[u8]) -> Result<SentencePiece> {
+    pub fn new(mut pieces: Vec<(String, f64)>, unknown: usize, charsmap: &[u8]) -> Result<SentencePiece> {
+        if let Some((name, _)) = pieces.get_mut(unknown) {
+            *name = UNKNOWN.to_string();
+        }
         let refuse = |expected: &str, found: String| Err(Error::content("the pieces", expected, found, ""));
         let mut seen = HashSet::new();
         for (piece, score) in &pieces {
@@ -98,8 +109,9 @@ impl SentencePiece {
         };
         let mut steps = Vec::new();
         if !charsmap.is_empty() {
-            match Precompiled::from(charsmap) {
-                Ok(rules) if is_whole(charsmap) => steps.push(NormalizerWrapper::Precompiled(rules)),
+            // The crate believes the length that they begin with: look at them first.
+            match is_whole(charsmap).then(|| Precompiled::from(charsmap)) {
+                Some(Ok(rules)) => steps.push(NormalizerWrapper::Precompiled(rules)),
                 _ => return refuse("rules that normalise characters", format!("{} damaged bytes", charsmap.len())),
             }
         }
@@ -139,8 +151,10 @@ impl SentencePiece {
             let name = ["unigram", "BPE", "word", "char"].get(kind.max(1) as usize - 1).unwrap_or(&"another kind");
             return refuse("a unigram model", format!("one of {name}"));
         }
-        if normalizer.add_dummy_prefix == Some(false) || normalizer.remove_extra_whitespaces == Some(false) {
-            return refuse("add_dummy_prefix and remove_extra_whitespaces", "a model without".to_string());
+        let usual = [normalizer.add_dummy_prefix, normalizer.remove_extra_whitespaces, normalizer.escape_whitespaces];
+        let blanks_in_front = trainer.split_by_whitespace != Some(false) && trainer.whitespace_as_suffix != Some(true);
+        if usual.contains(&Some(false)) || !blanks_in_front {
+            return refuse("the usual treatment of blanks: one in front of every word", "another one".to_string());
         }
         let (mut pieces, mut unknown) = (Vec::new(), None);
         for piece in model.pieces {
@@ -152,6 +166,7 @@ impl SentencePiece {
                 }
                 // Control symbols and unused pieces are not found in text.
                 3 | 5 => {}
+                6 => return refuse("pieces of characters", format!("one of a byte, {text}")),
                 _ => pieces.push((text, score)),
             }
         }
@@ -189,19 +204,26 @@ impl SentencePiece {
         let pieces = pieces.ok_or_else(|| damaged("no list of pieces with their scores"))?;
         let unknown = model["unk_id"].as_u64().ok_or_else(|| damaged("no unk_id"))?;
         let steps = file["normalizer"]["normalizers"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let known = |step: &Value| ["Precompiled", "Strip", "Replace"].iter().any(|name| step["type"] == *name);
+        if !steps.iter().all(known) || steps.is_empty() || file["pre_tokenizer"]["type"] != "Metaspace" {
+            return Err(damaged("another normalizer or pre_tokenizer than `nmt import` writes"));
+        }
         let rules = steps.iter().find_map(|step| step["precompiled_charsmap"].as_str()).unwrap_or_default();
         let charsmap = BASE64_STANDARD.decode(rules).map_err(|_| damaged("rules that are no base64"))?;
         let unknown = usize::try_from(unknown).unwrap_or(usize::MAX);
         SentencePiece::new(pieces, unknown, &charsmap).map(Some).map_err(|error| damaged(&error.to_string()))
     }
 
-    /// Write a `tokenizer.json`.
+    /// Write a `tokenizer.json`. Other programs that read it keep `codes`, such as `>>fr<<`, whole; here they are where a line begins.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn save(&self, path: &Path) -> Result<()> {
-        let text = self
-            .tokenizer
+    pub fn save(&self, path: &Path, codes: &[&str]) -> Result<()> {
+        let mut tokenizer = self.tokenizer.clone();
+        let codes: Vec<AddedToken> =
+            codes.iter().map(|&code| AddedToken::from(code, false).normalized(false)).collect();
+        tokenizer.add_tokens(&codes);
+        let text = tokenizer
             .to_string(false)
             .map_err(|error| Error::content(path.display().to_string(), "a unigram model", error.to_string(), ""))?;
         files::write_whole(path, text.as_bytes())

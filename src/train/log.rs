@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 
-/// The file's name in a run folder.
-const NAME: &str = "log.jsonl";
+/// The log of a run folder.
+pub const LOG: &str = "log.jsonl";
 
 /// An open log.
 pub struct Log {
@@ -26,7 +26,7 @@ impl Log {
     /// # Errors
     /// [`Error::Content`] where it is.
     pub fn check(folder: &Path, keep: u64) -> Result<()> {
-        let path = folder.join(NAME);
+        let path = folder.join(LOG);
         let length = std::fs::metadata(&path).map_or(0, |file| file.len());
         if length >= keep {
             return Ok(());
@@ -46,7 +46,7 @@ impl Log {
     /// As [`Log::check`].
     pub fn open(folder: &Path, keep: u64) -> Result<Log> {
         Log::check(folder, keep)?;
-        let path = folder.join(NAME);
+        let path = folder.join(LOG);
         let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let mut file = open.map_err(Error::io("write", &path))?;
         file.set_len(keep).map_err(Error::io("write", &path))?;

@@ -16,7 +16,7 @@ pub use checkpoint::{
     ANOMALY, BEST, CONFIG, Checkpoint, LAST, State, load_running, load_state, load_weights, save_weights, trained_with,
 };
 pub use lock::{OutputLock, RunLock};
-pub use log::Log;
+pub use log::{LOG, Log};
 pub use rehearsal::{Rehearsal, rehearse};
 pub use retention::{checkpoint_name, checkpoints};
 pub use trainer::{LoopConfig, Outcome, Run, TrainingData, Units, Validation, check_run, train};

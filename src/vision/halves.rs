@@ -77,6 +77,6 @@ impl Halves for PictureHalves<'_> {
 }
 
 fn too_few(found: usize) -> Error {
-    let next = "give more pictures, or a larger training.batch_size";
+    let next = "give more pictures, or a larger gradinit.batch_size";
     Error::content("GradInit", "at least three pictures to cut S and S̃ from", found.to_string(), next)
 }

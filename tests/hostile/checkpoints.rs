@@ -87,7 +87,7 @@ fn a_model_of_sentence_piece() {
         // Whatever the pieces are, they are of the text.
         let found = pieces.pieces("Pita foscha 日 schin!");
         assert_eq!(found.concat().replace('▁', ""), "Pitafoscha日schin!");
-        pieces.save(&folder.path().join("tokenizer.json"))?;
+        pieces.save(&folder.path().join("tokenizer.json"), &[])?;
         let again = SentencePiece::load(folder.path())?.unwrap();
         assert_eq!(again.pieces("Pita foscha 日 schin!"), found);
         Ok(())
@@ -99,7 +99,7 @@ fn a_tokenizer_of_pieces() {
     let folder = tempfile::tempdir().unwrap();
     let (spm, path) =
         (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/marian/source.spm"), folder.path().join("tokenizer.json"));
-    SentencePiece::read_model(&spm).unwrap().save(&path).unwrap();
+    SentencePiece::read_model(&spm).unwrap().save(&path, &[]).unwrap();
     attack("tokenizer.json of pieces", &std::fs::read(&path).unwrap(), |bytes| {
         std::fs::write(&path, bytes).unwrap();
         if let Some(pieces) = SentencePiece::load(folder.path())? {

@@ -30,7 +30,9 @@ pub struct VisionGradInitArgs {
 impl VisionGradInitArgs {
     /// Run GradInit and write what it learnt.
     pub fn run(&self) -> Result<()> {
-        let config = self.network.load(&self.learn.settings())?;
+        let mut settings = self.learn.settings().to_vec();
+        settings.push(self.network.batch_size_of("gradinit.batch_size"));
+        let config = self.network.load(&settings)?;
         if self.print.printed(&config)? {
             return Ok(());
         }

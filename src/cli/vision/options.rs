@@ -21,7 +21,7 @@ pub struct NetworkOptions {
     /// Learnable biases in the place of batch normalisation: network.batch_norm=false
     #[arg(long)]
     no_bn: bool,
-    /// Pictures of a batch: training.batch_size
+    /// Pictures of a batch: training.batch_size, and in `gradinit` gradinit.batch_size
     #[arg(long, value_name = "N")]
     batch_size: Option<usize>,
     /// The seed of everything: training.seed
@@ -49,6 +49,11 @@ impl NetworkOptions {
         let mut options = self.clone();
         options.config.config.get_or_insert(path);
         options
+    }
+
+    /// What `--batch-size` sets besides training's: the batches of a command that has its own.
+    pub fn batch_size_of(&self, key: &str) -> Option<String> {
+        setting(key, self.batch_size)
     }
 
     /// The configuration: defaults, file, `--set`, these options, and then `further` settings of other ones.
