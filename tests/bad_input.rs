@@ -121,8 +121,11 @@ fn sentences_that_are_too_long() {
     ran.ok();
     lab.train("short", &["--max-updates", "2", "--set", "model.max_positions=8"]).ok();
     let long = "a ".repeat(20) + "\n";
-    lab.nmt_with_input(&["translate", "--model", "short"], ("a\n".to_string() + &long).as_bytes())
-        .fails(1, &["standard input:2", "at most 8"]);
+    let ran = lab.nmt_with_input(&["translate", "--model", "short"], ("a\n".to_string() + &long).as_bytes());
+    assert_eq!(ran.stdout.lines().count(), 1, "what comes before it is translated");
+    ran.fails(1, &["standard input:2", "at most 8"]);
+    lab.nmt_with_input(&["translate", "--model", "short"], long.as_bytes())
+        .fails(1, &["standard input:1", "at most 8"]);
     lab.nmt_with_input(&["translate", "--model", "short"], b"a\n\xff\n").fails(1, &["standard input:2", "UTF-8"]);
 }
 

@@ -150,16 +150,12 @@ impl TranslateArgs {
                 progress::note(format!("{done} sentences, {seconds:.2} s, {:.0} sentences/s", done as f64 / seconds));
                 return Ok(());
             }
-            let sentences: Vec<Vec<i64>> = lines.iter().map(|line| model.text.encode(line)).collect();
+            let mut sentences: Vec<Vec<i64>> = lines.iter().map(|line| model.text.encode(line)).collect();
             let longest = translator.longest_sentence();
-            if let Some(i) = sentences.iter().position(|sentence| sentence.len() > longest) {
-                return Err(Error::content(
-                    format!("{}:{}", input.path().display(), done + i + 1),
-                    format!("at most {longest} subwords, as the model takes"),
-                    sentences[i].len().to_string(),
-                    "split the line into sentences",
-                ));
-            }
+            let too_long = sentences.iter().position(|sentence| sentence.len() > longest);
+            let length = too_long.map_or(0, |at| sentences[at].len());
+            // What comes before a line that is too long is translated.
+            sentences.truncate(too_long.unwrap_or(sentences.len()));
             let found = translator.translate(&sentences, |sentences| {
                 if let Some(bar) = &mut bar {
                     bar.set((done + sentences) as u64, || "sentences".into());
@@ -170,7 +166,15 @@ impl TranslateArgs {
                 self.write(&mut output, &model, done + i + 1, line, hypotheses);
             }
             super::print(&output)?;
-            done += lines.len();
+            done += sentences.len();
+            if too_long.is_some() {
+                return Err(Error::content(
+                    format!("{}:{}", input.path().display(), done + 1),
+                    format!("at most {longest} subwords, as the model takes, `</s>` included"),
+                    length.to_string(),
+                    "split the line into sentences",
+                ));
+            }
         }
     }
 
