@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use common::command::Lab;
 use common::tensors;
-use nmt::import::{Pickle, TorchFile};
+use nmt::import::{FairseqCheckpoint, Pickle, TorchFile};
 use serde_json::Value;
 
 fn golden(name: &str) -> PathBuf {
@@ -187,4 +187,27 @@ fn tensors_that_reach_beyond_their_storage_are_refused() {
     let changed = find(&TorchFile::open(&lab.path("changed.pt")).unwrap());
     let refused: Vec<String> = changed.into_iter().filter_map(|found| Some(found.err()?.to_string())).collect();
     assert!(!refused.is_empty() && refused.iter().all(|error| error.contains("beyond its storage")), "{refused:?}");
+}
+
+/// The configuration of Hydra, whose groups are one in the other, as dicts and as objects of OmegaConf.
+#[test]
+fn nested_settings_are_read() {
+    for name in ["nested.pt", "omegaconf.pt"] {
+        let checkpoint = FairseqCheckpoint::open(&golden(name)).unwrap();
+        assert_eq!(checkpoint.languages(), [Some("de"), Some("en")], "{name}");
+        let config = checkpoint.config().unwrap();
+        let model = &config.model;
+        assert_eq!((model.embed_dim, model.ffn_dim, model.attention_heads), (48, 96, 4), "{name}");
+        assert_eq!((model.encoder_layers, model.decoder_layers, model.pre_norm), (3, 2, true), "{name}");
+        assert_eq!((model.dropout, model.share_all_embeddings), (0.25, true), "{name}");
+        assert_eq!((config.optimizer.beta2, config.optimizer.weight_decay), (0.98, 1e-4), "{name}");
+        assert_eq!((config.schedule.learning_rate, config.schedule.warmup_updates), (5e-4, 4000), "{name}");
+        let training = &config.training;
+        assert_eq!(
+            (training.max_updates, training.update_frequency, training.max_tokens),
+            (100_000, 4, 4096),
+            "{name}"
+        );
+        assert_eq!(training.label_smoothing, 0.1, "{name}");
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tch::{Kind, Tensor};
 
-use super::pickle::{Id, Node};
+use super::pickle::{Id, Node, Pickle};
 use super::torch_file::TorchFile;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -18,8 +18,8 @@ pub struct FairseqCheckpoint {
     file: TorchFile,
     place: String,
     model: Id,
-    /// The flags of `fairseq-train`: `args` of older checkpoints, or the groups of `cfg`.
-    settings: Vec<Id>,
+    /// The flags of `fairseq-train`: `args` of older checkpoints, or the groups of `cfg`, each with its name.
+    settings: Vec<(&'static str, Id)>,
 }
 
 /// What Adam remembers of each parameter, by fairseq's names.
@@ -57,11 +57,11 @@ impl FairseqCheckpoint {
         if let Some(cfg) = there("cfg") {
             settings.extend(
                 ["model", "task", "criterion", "optimizer", "lr_scheduler", "optimization", "dataset", "common"]
-                    .iter()
-                    .filter_map(|group| pickle.get(cfg, group)),
+                    .into_iter()
+                    .filter_map(|group| Some((group, child(pickle, cfg, group)?))),
             );
         }
-        settings.extend(there("args"));
+        settings.extend(there("args").map(|args| ("args", args)));
         if settings.is_empty() {
             return Err(refuse("the settings of the training, `args` or `cfg`", "neither"));
         }
@@ -71,7 +71,16 @@ impl FairseqCheckpoint {
     /// A flag; none where it was not given or is `None`.
     fn flag(&self, name: &str) -> Option<&Node> {
         let pickle = &self.file.pickle;
-        let mut found = self.settings.iter().filter_map(|&group| pickle.get(group, name)).map(|id| pickle.node(id));
+        // Hydra's form: `--encoder-embed-dim` is `encoder.embed_dim` of the group `model`, `--optimizer` the group's `_name`.
+        let nested = |group: Id| {
+            let (side, key) = name.split_once('_').filter(|(side, _)| ["encoder", "decoder"].contains(side))?;
+            child(pickle, child(pickle, group, side)?, key)
+        };
+        let all = self.settings.iter().flat_map(|&(its, group)| {
+            let named = (its == name).then(|| child(pickle, group, "_name")).flatten();
+            [child(pickle, group, name), nested(group), named]
+        });
+        let mut found = all.flatten().map(|id| pickle.node(id));
         found.find(|node| **node != Node::None)
     }
 
@@ -81,7 +90,10 @@ impl FairseqCheckpoint {
             Node::Float(value) => Some(*value),
             Node::Bool(value) => Some(f64::from(u8::from(*value))),
             // Lists of one for each epoch: `lr`, `update_freq`.
-            Node::List(all) | Node::Tuple(all) => all.first().and_then(|&first| self.file.pickle.number(first)),
+            Node::List(all) | Node::Tuple(all) => {
+                let pickle = &self.file.pickle;
+                all.first().and_then(|&first| pickle.number(content(pickle, first)))
+            }
             Node::Text(text) => text.trim_matches(['[', ']', '(', ')']).split(',').next()?.trim().parse().ok(),
             _ => None,
         }
@@ -200,7 +212,7 @@ impl FairseqCheckpoint {
                 text.trim_matches(['(', ')', '[', ']']).split(',').filter_map(|beta| beta.trim().parse().ok()).collect()
             }
             Some(Node::List(all) | Node::Tuple(all)) => {
-                all.iter().filter_map(|&beta| self.file.pickle.number(beta)).collect()
+                all.iter().filter_map(|&beta| self.file.pickle.number(content(&self.file.pickle, beta))).collect()
             }
             _ => Vec::new(),
         };
@@ -331,6 +343,16 @@ impl FairseqCheckpoint {
         };
         Ok(Some(OptimizerState { updates, epoch: epoch.max(1) as u64, at_start, moments }))
     }
+}
+
+/// The value of a key of a dict or of a configuration of OmegaConf, which keeps its own in nodes.
+fn child(pickle: &Pickle, id: Id, key: &str) -> Option<Id> {
+    pickle.get(content(pickle, id), key).map(|value| content(pickle, value))
+}
+
+/// What a node of OmegaConf's holds; anything else itself.
+fn content(pickle: &Pickle, id: Id) -> Id {
+    pickle.get(id, "_content").or_else(|| pickle.get(id, "_val")).unwrap_or(id)
 }
 
 /// The names here of a tensor of fairseq's, with what belongs to each: of queries, keys and values in one matrix, three.
