@@ -69,6 +69,14 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
     write_atomically(path, |writer| writer.write_all(content).map_err(Error::io("write", path)))
 }
 
+/// [`write_whole`] of JSON, over several lines, with a line feed at the end.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_json(path: &Path, value: &serde_json::Value) -> Result<()> {
+    write_whole(path, format!("{value:#}\n").as_bytes())
+}
+
 /// Write the content of `from` to `to`, where there is such a file.
 ///
 /// # Errors

@@ -220,6 +220,11 @@ impl Layout {
         })
     }
 
+    /// Other names for blocks, each with the block's own.
+    pub fn aliases(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.aliases.iter().map(|(alias, block)| (alias.as_str(), block.as_str()))
+    }
+
     /// Whether a block has this name, or another name for one is this.
     pub fn knows(&self, name: &str) -> bool {
         self.aliases.contains_key(name) || self.blocks.iter().any(|block| block.name == name)

@@ -145,6 +145,41 @@ fn run(python: &PathBuf, lab: &Lab, script: &str, folder: &str, lines: &str) -> 
     String::from_utf8(ran.stdout).unwrap()
 }
 
+/// What another program makes of a model of here.
+struct Compared {
+    /// How many of its best translations are ours.
+    same: usize,
+    /// The largest difference of the log-probabilities that both give the tokens of ours.
+    difference: f64,
+    /// How many of ours there are that differ.
+    distinct: usize,
+}
+
+/// Train `name` with these settings for a while, export it `to` a program, and compare by that program's `script`, which gets our
+/// translations of the test sentences.
+fn compare(python: &PathBuf, lab: &Lab, script: &str, to: &str, (name, settings): (&str, &[&str])) -> Compared {
+    lab.train(name, &[&["--max-updates=300", "--set=schedule.learning_rate=3e-3"], settings].concat()).ok();
+    let folder = format!("{name}-{to}");
+    lab.nmt(&["export", "--model", name, "--to", to, "--output", &folder]).ok();
+    let source = std::fs::read(lab.path("test.de")).unwrap();
+    let ours = lab.nmt_with_input(&["translate", "--model", name, "--beam=5", "--format=jsonl"], &source).ok();
+    let theirs = run(python, lab, script, &folder, &ours);
+    let (mut distinct, mut same, mut difference) = (BTreeSet::new(), 0, 0f64);
+    for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+        let [ours, theirs] = [ours, theirs].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let best = &ours["translations"][0];
+        let numbers = |list: &serde_json::Value| -> Vec<f64> {
+            list.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+        };
+        let (ours, probabilities) = (numbers(&best["token_scores"]), numbers(&theirs["log_probs"]));
+        assert_eq!(ours.len(), probabilities.len());
+        difference = ours.iter().zip(&probabilities).map(|(a, b)| (a - b).abs()).fold(difference, f64::max);
+        same += usize::from(theirs["same"] == true);
+        distinct.insert(best["text"].to_string());
+    }
+    Compared { same, difference, distinct: distinct.len() }
+}
+
 /// Oracle: CTranslate2 itself.
 #[test]
 fn ctranslate2_translates_alike() {
@@ -168,32 +203,14 @@ for line in sys.stdin:
         ("apart", &["--set=model.share_all_embeddings=false", "--set=model.share_decoder_input_output_embed=false"]),
     ];
     for (name, settings) in variants {
-        lab.train(name, &[&["--max-updates=300", "--set=schedule.learning_rate=3e-3"], settings].concat()).ok();
-        let folder = format!("{name}-ct2");
-        lab.nmt(&["export", "--model", name, "--to=ctranslate2", "--output", &folder]).ok();
-        let source = std::fs::read(lab.path("test.de")).unwrap();
-        let ours = lab.nmt_with_input(&["translate", "--model", name, "--beam=5", "--format=jsonl"], &source).ok();
-        let theirs = run(&python, &lab, SCRIPT, &folder, &ours);
-        let (mut distinct, mut same, mut difference) = (BTreeSet::new(), 0, 0f64);
-        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
-            let [ours, theirs] = [ours, theirs].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-            let best = &ours["translations"][0];
-            let numbers = |list: &serde_json::Value| -> Vec<f64> {
-                list.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
-            };
-            let (ours, probabilities) = (numbers(&best["token_scores"]), numbers(&theirs["log_probs"]));
-            assert_eq!(ours.len(), probabilities.len());
-            difference = ours.iter().zip(&probabilities).map(|(a, b)| (a - b).abs()).fold(difference, f64::max);
-            same += usize::from(theirs["same"] == true);
-            distinct.insert(best["text"].to_string());
-        }
+        let Compared { same, difference, distinct } = compare(&python, &lab, SCRIPT, "ctranslate2", (name, settings));
         println!(
             "{name}: {same} of 40 translations are CTranslate2's, log-probabilities differ by {difference:.1e} at most"
         );
         assert!(difference < 1e-4, "{name}: {difference}");
         // Its search may stop at another place.
         assert!(same >= 30, "{name}: {same}");
-        assert!(distinct.len() > 10, "{name}: translations that are all the same show nothing");
+        assert!(distinct > 10, "{name}: translations that are all the same show nothing");
     }
 }
 
@@ -224,26 +241,13 @@ for line in sys.stdin:
     let lab = Lab::new();
     lab.preprocess();
     for (name, settings) in [("shared", &[][..]), ("tied", &["--set=model.share_all_embeddings=false"][..])] {
-        lab.train(name, &[&["--max-updates=300", "--set=schedule.learning_rate=3e-3"], settings].concat()).ok();
-        let folder = format!("{name}-hf");
-        lab.nmt(&["export", "--model", name, "--to=huggingface", "--output", &folder]).ok();
-        let source = std::fs::read(lab.path("test.de")).unwrap();
-        let ours = lab.nmt_with_input(&["translate", "--model", name, "--beam=5", "--format=jsonl"], &source).ok();
-        let theirs = run(&python, &lab, SCRIPT, &folder, &ours);
-        let (mut same, mut difference) = (0, 0f64);
-        for (ours, theirs) in ours.lines().zip(theirs.lines()) {
-            let [ours, theirs] = [ours, theirs].map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-            let (ours, found) = (&ours["translations"][0]["token_scores"], &theirs["log_probs"]);
-            for (ours, theirs) in ours.as_array().unwrap().iter().zip(found.as_array().unwrap()) {
-                difference = difference.max((ours.as_f64().unwrap() - theirs.as_f64().unwrap()).abs());
-            }
-            same += usize::from(theirs["same"] == true);
-        }
+        let Compared { same, difference, distinct } = compare(&python, &lab, SCRIPT, "huggingface", (name, settings));
         println!(
             "{name}: {same} of 40 translations are transformers', log-probabilities differ by {difference:.1e} at most"
         );
         assert!(difference < 1e-4, "{name}: {difference}");
         assert!(same >= 36, "{name}: {same}");
+        assert!(distinct > 10, "{name}: translations that are all the same show nothing");
     }
 }
 

@@ -10,7 +10,7 @@ use nmt::import::{FairseqCheckpoint, MarianModel, OptimizerState};
 use nmt::model::Transformer;
 use nmt::params::Layout;
 use nmt::task::Task;
-use nmt::text::{SETTINGS_FILE, SUBWORD_FILE, SentencePiece, Subword, TextSettings, Tokenization};
+use nmt::text::{SETTINGS_FILE, SUBWORD_FILE, SentencePiece, Subword, TextSettings, Tokenization, language_code};
 use nmt::train::{BEST, CONFIG, Checkpoint, LAST, LOG};
 use nmt::translation::identity;
 use nmt::{Result, files, progress};
@@ -82,8 +82,8 @@ impl ImportArgs {
             }
             match &imported.pieces {
                 Some(pieces) => {
-                    let is_code = |word: &&str| word.starts_with(">>") && word.ends_with("<<");
-                    let codes: Vec<&str> = dictionaries[0].iter().map(|(word, _)| word).filter(is_code).collect();
+                    let words = dictionaries[0].iter().map(|(word, _)| word);
+                    let codes: Vec<&str> = words.filter(|word| language_code(word) == *word).collect();
                     pieces.save(&run.join(SUBWORD_FILE), &codes)?;
                 }
                 None => self.write_text_settings(run)?,
@@ -182,7 +182,7 @@ impl ImportArgs {
         let tokenizer = self.tokenizer.unwrap_or(Tokenization::None);
         let text = TextSettings { tokenizer, lowercase: self.lowercase, ..TextSettings::default() };
         let settings = serde_json::json!({"text": text});
-        files::write_whole(&run.join(SETTINGS_FILE), format!("{settings:#}\n").as_bytes())
+        files::write_json(&run.join(SETTINGS_FILE), &settings)
     }
 }
 

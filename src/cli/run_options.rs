@@ -152,7 +152,7 @@ impl RunOptions {
             "threads": tch::get_num_threads(),
             "gpu": gpu,
         });
-        files::write_whole(&self.output.join(ENVIRONMENT), format!("{environment:#}\n").as_bytes())
+        files::write_json(&self.output.join(ENVIRONMENT), &environment)
     }
 
     /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the

@@ -152,10 +152,9 @@ impl TranslateArgs {
             }
             let mut sentences: Vec<Vec<i64>> = lines.iter().map(|line| model.text.encode(line)).collect();
             let longest = translator.longest_sentence();
-            let too_long = sentences.iter().position(|sentence| sentence.len() > longest);
-            let length = too_long.map_or(0, |at| sentences[at].len());
             // What comes before a line that is too long is translated.
-            sentences.truncate(too_long.unwrap_or(sentences.len()));
+            let too_long = sentences.iter().position(|sentence| sentence.len() > longest);
+            let too_long = too_long.map(|at| sentences.split_off(at)[0].len());
             let found = translator.translate(&sentences, |sentences| {
                 if let Some(bar) = &mut bar {
                     bar.set((done + sentences) as u64, || "sentences".into());
@@ -167,7 +166,7 @@ impl TranslateArgs {
             }
             super::print(&output)?;
             done += sentences.len();
-            if too_long.is_some() {
+            if let Some(length) = too_long {
                 return Err(Error::content(
                     format!("{}:{}", input.path().display(), done + 1),
                     format!("at most {longest} subwords, as the model takes, `</s>` included"),

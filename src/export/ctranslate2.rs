@@ -162,9 +162,7 @@ pub fn ctranslate2(
         "multi_query_attention": false,
         "unk_token": "<unk>",
     });
-    let write = |name: &str, value: &serde_json::Value| {
-        files::write_whole(&output.join(name), format!("{value:#}\n").as_bytes())
-    };
+    let write = |name: &str, value: &serde_json::Value| files::write_json(&output.join(name), value);
     write("config.json", &settings)?;
     // CTranslate2 calls the padding so.
     let words = |dictionary: &Dictionary| -> serde_json::Value {

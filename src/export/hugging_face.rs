@@ -5,13 +5,13 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tch::Tensor;
 
-use super::plain::Precision;
+use super::plain::{Precision, blocks};
 use crate::config::Config;
 use crate::data::{BOS, Dictionary, EOS, PAD, UNK};
 use crate::decode::SearchConfig;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::model::{Activation, DecoderStart, ModelConfig, Positions};
+use crate::model::{DecoderStart, ModelConfig, Positions};
 use crate::params::{Layout, save_tensors};
 use crate::text::Merge;
 
@@ -46,7 +46,7 @@ pub fn hugging_face(
 ) -> Result<()> {
     check(place, &config.model)?;
     std::fs::create_dir_all(output).map_err(Error::io("create the folder", output))?;
-    let write = |name: &str, value: &Value| files::write_whole(&output.join(name), format!("{value:#}\n").as_bytes());
+    let write = |name: &str, value: &Value| files::write_json(&output.join(name), value);
     write("config.json", &settings(&config.model, text, precision))?;
     write("generation_config.json", &generation(&config.search, &config.model))?;
     let [source, target] = text.dictionaries.map(|dictionary| vocabulary(place, dictionary, !text.merges.is_empty()));
@@ -63,7 +63,7 @@ pub fn hugging_face(
             "tokenizer_class": "FSMTTokenizer",
         }),
     )?;
-    save_tensors(&output.join("model.safetensors"), &tensors(&config.model, layout, theta, precision))
+    save_tensors(&output.join("model.safetensors"), &tensors(layout, theta, precision))
 }
 
 /// Refuse what FSMT does not compute.
@@ -85,29 +85,18 @@ fn check(place: &str, model: &ModelConfig) -> Result<()> {
 }
 
 /// Every block under FSMT's name, which is fairseq's behind `model.`; tied tables under each of theirs.
-fn tensors(model: &ModelConfig, layout: &Layout, theta: &Tensor, precision: Precision) -> Vec<(String, Tensor)> {
-    let theta = theta.detach().to_device(tch::Device::Cpu).to_kind(precision.kind());
-    let parts = layout.blocks().iter().zip(layout.split(&theta));
-    let mut all: Vec<(String, Tensor)> =
-        parts.map(|(block, part)| (format!("model.{}", block.name), part.view(block.shape.as_slice()))).collect();
-    let side = if model.share_all_embeddings { "encoder" } else { "decoder" };
-    let owner = format!("model.{side}.embed_tokens.weight");
-    let table = all.iter().find(|(name, _)| *name == owner).map(|(_, table)| table.shallow_clone());
-    for name in ["model.decoder.embed_tokens.weight", "model.decoder.output_projection.weight"] {
-        if let (Some(table), true) = (&table, name != owner) {
-            all.push((name.to_string(), table.copy()));
-        }
-    }
-    all
+fn tensors(layout: &Layout, theta: &Tensor, precision: Precision) -> Vec<(String, Tensor)> {
+    let blocks = blocks(layout, theta, precision);
+    let others = layout.aliases().filter_map(|(alias, its)| {
+        let (_, tensor) = blocks.iter().find(|(name, _)| name == its)?;
+        Some((alias.to_string(), tensor.shallow_clone()))
+    });
+    let all = others.collect::<Vec<_>>().into_iter().chain(blocks);
+    all.map(|(name, tensor)| (format!("model.{name}"), tensor)).collect()
 }
 
 fn settings(model: &ModelConfig, text: &HuggingFaceText, precision: Precision) -> Value {
     let [source, target] = text.dictionaries.map(Dictionary::len);
-    let activation = match model.activation {
-        Activation::Relu => "relu",
-        Activation::Swish => "swish",
-        Activation::Gelu => "gelu",
-    };
     let dtype = match precision {
         Precision::Fp32 => "float32",
         Precision::Fp16 => "float16",
@@ -115,7 +104,7 @@ fn settings(model: &ModelConfig, text: &HuggingFaceText, precision: Precision) -
     };
     json!({
         "activation_dropout": model.relu_dropout,
-        "activation_function": activation,
+        "activation_function": model.activation,
         "architectures": ["FSMTForConditionalGeneration"],
         "attention_dropout": model.attention_dropout,
         "bos_token_id": BOS,

@@ -34,13 +34,12 @@ impl Precision {
 /// # Errors
 /// [`crate::Error::Io`].
 pub fn plain(path: &Path, layout: &Layout, theta: &Tensor, precision: Precision) -> Result<()> {
+    save_tensors(path, &blocks(layout, theta, precision))
+}
+
+/// Every block of `theta` under its name, each once, on the processor.
+pub(super) fn blocks(layout: &Layout, theta: &Tensor, precision: Precision) -> Vec<(String, Tensor)> {
     let theta = theta.detach().to_device(tch::Device::Cpu).to_kind(precision.kind());
-    let parts = layout.split(&theta);
-    let named: Vec<(String, Tensor)> = layout
-        .blocks()
-        .iter()
-        .zip(parts)
-        .map(|(block, part)| (block.name.clone(), part.view(block.shape.as_slice())))
-        .collect();
-    save_tensors(path, &named)
+    let parts = layout.blocks().iter().zip(layout.split(&theta));
+    parts.map(|(block, part)| (block.name.clone(), part.view(block.shape.as_slice()))).collect()
 }

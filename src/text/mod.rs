@@ -19,7 +19,7 @@ pub use in_order::in_order;
 pub use learn_bpe::learn_merges;
 pub(crate) use pipeline::read_settings;
 pub use pipeline::{TextPipeline, TextSettings, Tokenization};
-pub use sentence_piece::{SentencePiece, join_pieces};
+pub use sentence_piece::{SentencePiece, join_pieces, language_code};
 pub use subword::{Merge, Subword, blank_separated, join_subwords};
 
 /// The file of a data or model folder that says how its text was made: the `text` object holds the

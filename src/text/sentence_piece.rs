@@ -189,6 +189,10 @@ impl SentencePiece {
             return Ok(None);
         }
         let text = files::read_text(&path)?;
+        // Of every other run the file is read once more, as what it is.
+        if !text.contains("\"Unigram\"") {
+            return Ok(None);
+        }
         // What is no JSON is a `codes` file of subword-nmt, or damaged: `Subword` says so.
         let Ok(file) = serde_json::from_str::<Value>(&text) else { return Ok(None) };
         let model = &file["model"];
@@ -233,8 +237,7 @@ impl SentencePiece {
     /// no piece is made of stays as it is.
     pub fn pieces(&self, line: &str) -> Vec<String> {
         let line = line.trim_end_matches(['\r', '\n']);
-        let code = line.strip_prefix(">>").and_then(|rest| rest.rfind("<<")).filter(|&length| length > 0);
-        let (code, text) = line.split_at(code.map_or(0, |length| length + 4));
+        let (code, text) = line.split_at(language_code(line).len());
         // The crate fails only without a piece for what is unknown, which it was given.
         let found = self.tokenizer.encode(text, false).ok();
         let found = found.iter().flat_map(|encoding| encoding.get_tokens()).map(String::as_str);
@@ -243,6 +246,12 @@ impl SentencePiece {
         let all = if all == [BLANK.to_string().as_str()] { Vec::new() } else { all };
         Some(code).filter(|code| !code.is_empty()).into_iter().chain(all).map(str::to_string).collect()
     }
+}
+
+/// The language code that a text begins with, such as `>>fr<<`; empty where there is none.
+pub fn language_code(text: &str) -> &str {
+    let length = text.strip_prefix(">>").and_then(|rest| rest.rfind("<<")).filter(|&length| length > 0);
+    &text[..length.map_or(0, |length| length + 4)]
 }
 
 /// Put pieces together again: the text that they are of.

@@ -90,15 +90,15 @@ impl ModelText {
 
     /// Source ids to readable text, as far as it comes back.
     pub fn restore_source(&self, ids: &[i64]) -> String {
-        let dictionary = &self.source_dictionary;
-        let restored = self.source.as_ref().map(|text| text.restore(&dictionary.decode(ids)));
-        restored.unwrap_or_else(|| self.join(dictionary, ids))
+        self.readable(self.source.as_ref(), &self.source_dictionary, ids)
     }
 
     /// Target ids to readable text: subwords joined, detokenised.
     pub fn restore(&self, ids: &[i64]) -> String {
-        let dictionary = &self.target_dictionary;
-        let restored = self.target.as_ref().map(|text| text.restore(&dictionary.decode(ids)));
-        restored.unwrap_or_else(|| self.join(dictionary, ids))
+        self.readable(self.target.as_ref(), &self.target_dictionary, ids)
+    }
+
+    fn readable(&self, text: Option<&TextPipeline>, dictionary: &Dictionary, ids: &[i64]) -> String {
+        text.map_or_else(|| self.join(dictionary, ids), |text| text.restore(&dictionary.decode(ids)))
     }
 }
