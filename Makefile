@@ -1,5 +1,5 @@
 # The two commands of the README, and what developers need.
-.PHONY: setup build install demo test soak bench
+.PHONY: setup build install demo test test-mpi soak bench
 
 # libtorch in ./libtorch, once. To use one that is here already: set LIBTORCH, or
 # scripts/setup-libtorch.sh --archive FILE.zip
@@ -24,6 +24,11 @@ test: build
 	cargo clippy --release --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --no-deps
 	cargo test --release --locked
+
+# `mpirun -n 2 nmt train` against one process; needs an MPI with its headers, and libclang
+test-mpi: setup
+	cargo clippy --release --locked --features mpi --all-targets -- -D warnings
+	cargo test --release --locked --features mpi --test mpi --test together
 
 # A run that is killed a hundred times ends with the bits of one that is not
 soak: build

@@ -69,7 +69,7 @@ pub enum Error {
         /// What to lower.
         next: String,
     },
-    /// SIGINT, SIGTERM or SIGHUP: what has to survive was saved.
+    /// SIGINT, SIGTERM, SIGUSR1 or SIGHUP: what has to survive was saved.
     #[error("stopped by {}; {saved}", signal_name(*signal))]
     Interrupted {
         /// The signal's number; the exit code is 128 + this.
@@ -130,6 +130,7 @@ fn signal_name(signal: i32) -> String {
     match signal {
         1 => "SIGHUP (the terminal closed)".to_string(),
         2 => "Ctrl-C (SIGINT)".to_string(),
+        10 => "SIGUSR1".to_string(),
         15 => "SIGTERM".to_string(),
         other => format!("signal {other}"),
     }

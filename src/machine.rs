@@ -32,6 +32,13 @@ pub fn machine() -> Machine {
     }
 }
 
+/// The machine's cores, those that this process may not use, too.
+pub fn all_cores() -> usize {
+    // SAFETY: it takes a number and gives one.
+    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    usize::try_from(count).unwrap_or(1).max(1)
+}
+
 /// Bytes of memory that programs can still take, where the system tells.
 pub fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;

@@ -4,10 +4,8 @@
 #[allow(dead_code)] // What computes is called by nmt-torch.
 mod cli;
 
-use clap::Parser;
-
 fn main() {
-    let arguments = cli::CommandLine::parse();
+    let arguments = cli::CommandLine::typed();
     // `cargo run` builds this program alone: without optimisation it is whole.
     #[cfg(debug_assertions)]
     cli::end(arguments.run());

@@ -72,7 +72,7 @@ fn run_with(
         Ok(Validation { value, found: serde_json::Map::new(), text: String::new() })
     };
     let identity = BTreeMap::new();
-    let run = Run { folder, identity: &identity, stop_after: None };
+    let run = Run { folder, identity: &identity, stop_after: None, processes: &nmt::train::Alone };
     let outcome = train(&task, data, &config, Checkpoint::start(theta, optimizer), run, validate, || None);
     let log = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
     (outcome, log.lines().map(|line| serde_json::from_str(line).unwrap()).collect())

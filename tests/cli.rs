@@ -304,7 +304,8 @@ fn help_and_wrong_use() {
         assert!(help.contains(command), "{command}");
         assert!(lab.nmt(&[command, "--help"]).ok().contains("Usage: nmt"), "{command}");
     }
-    assert!(lab.nmt(&["doctor"]).ok().contains("libtorch   2.11"));
+    let found = lab.nmt(&["doctor"]).ok();
+    assert!(found.contains("libtorch   2.11") && found.contains("MPI "), "{found}");
     lab.nmt(&["trian"]).fails(2, &["similar subcommand", "'train'"]);
     lab.nmt(&["train", "--data", "x"]).fails(2, &["--output"]);
     lab.nmt(&["score"]).fails(2, &["--hypotheses"]);
@@ -329,4 +330,27 @@ fn a_reader_that_goes_away_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
+}
+
+/// As launchers of MPI start it, by a program without MPI: each would train the same, and write into one folder.
+#[test]
+#[cfg(not(feature = "mpi"))]
+fn several_processes_want_mpi() {
+    let lab = Lab::new();
+    lab.preprocess();
+    let launched = |arguments: &[&str]| {
+        let mut command = lab.command(arguments);
+        command.env("OMPI_COMM_WORLD_SIZE", "2").env("OMPI_COMM_WORLD_RANK", "0");
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, message) = launched(&lab.train_arguments("run", &[]));
+    assert!(
+        code == Some(2) && message.contains("one of 2 processes, by a program that was built without MPI"),
+        "{message}"
+    );
+    assert!(!lab.path("run").exists());
+    let (code, message) = launched(&["translate", "--model", "run"]);
+    assert!(code == Some(2) && message.contains("expected one process of this command, found 2"), "{message}");
+    assert_eq!(launched(&["doctor"]).0, Some(0));
 }

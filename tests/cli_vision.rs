@@ -173,7 +173,7 @@ fn what_there_is_to_learn_is_learnt() {
         &training,
         &settings,
         Checkpoint::start(theta, optimizer),
-        Run { folder: folder.path(), identity: &identity, stop_after: None },
+        Run { folder: folder.path(), identity: &identity, stop_after: None, processes: &nmt::train::Alone },
         |theta| Ok(evaluate(&network, theta, &test, Compute::Fp32.kind())?.into()),
         || None,
     )

@@ -4,8 +4,6 @@
 #[allow(dead_code)] // What starts this program.
 mod cli;
 
-use clap::Parser;
-
 fn main() {
-    cli::end(cli::CommandLine::parse().run())
+    cli::end(cli::CommandLine::typed().run())
 }

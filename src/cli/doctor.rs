@@ -26,5 +26,10 @@ pub fn run() -> nmt::Result<()> {
     } else {
         "GPU        none".to_string()
     });
+    lines.push(if cfg!(feature = "mpi") {
+        "MPI        built in: mpirun -n N nmt train".to_string()
+    } else {
+        "MPI        not built in (cargo build --release --features mpi)".to_string()
+    });
     super::print(&(lines.join("\n") + "\n"))
 }

@@ -18,6 +18,7 @@ mod model_options;
 mod moses;
 mod plot;
 mod preprocess;
+mod processes;
 mod report;
 mod run_options;
 mod runner;
@@ -37,7 +38,7 @@ const GLOBAL: &str = "Global options";
 
 /// What every command ends with.
 const EXIT_CODES: &str =
-    "Exit codes: 0 success, 1 failure, 2 wrong use, 129, 130 or 143 stopped by SIGHUP, SIGINT or SIGTERM.
+    "Exit codes: 0 success, 1 failure, 2 wrong use, 129, 130, 138 or 143 stopped by SIGHUP, SIGINT, SIGUSR1 or SIGTERM.
 Results go to standard output, progress and notes to standard error (--quiet: none). NO_COLOR and CLICOLOR are heeded.";
 
 /// Sequence-to-sequence translation that trains without learning-rate warmup.
@@ -114,10 +115,24 @@ enum DataCommand {
 }
 
 impl CommandLine {
+    /// What was typed. Ends the program where it is wrong, or asks for help.
+    pub fn typed() -> CommandLine {
+        CommandLine::try_parse().unwrap_or_else(|error| {
+            if !processes::is_first() {
+                processes::wait_behind_first(); // It says the same.
+                std::process::exit(error.exit_code());
+            }
+            error.exit()
+        })
+    }
+
     /// Run a command that works on text alone; none where it computes with libtorch.
     pub fn run_on_text(&self) -> Option<nmt::Result<()>> {
         nmt::progress::set_quiet(self.quiet);
         signals::explain_cut_files();
+        if let Err(error) = self.check_processes() {
+            return Some(Err(error));
+        }
         let threads = self.threads.map(usize::from);
         Some(match &self.command {
             Command::Preprocess(arguments) => arguments.run(threads),
@@ -148,6 +163,14 @@ impl CommandLine {
         })
     }
 
+    /// Refuse to run once for each of several processes what is not training.
+    fn check_processes(&self) -> nmt::Result<()> {
+        match &self.command {
+            Command::Train(_) | Command::Vision(vision::VisionCommand::Train(_)) | Command::Doctor => Ok(()),
+            _ => processes::only_one(),
+        }
+    }
+
     /// Run the command, whichever it is.
     pub fn run(&self) -> nmt::Result<()> {
         if let Some(outcome) = self.run_on_text() {
@@ -166,8 +189,8 @@ impl CommandLine {
         match &self.command {
             Command::Gradinit(arguments) => arguments.run(self.threads.map(usize::from)),
             Command::Inspect(arguments) => arguments.run(),
-            Command::Vision(command) => command.run(),
-            Command::Train(arguments) => arguments.run(),
+            Command::Vision(command) => command.run(self.threads.map(usize::from)),
+            Command::Train(arguments) => arguments.run(self.threads.map(usize::from)),
             Command::Average(arguments) => arguments.run(),
             Command::Export(arguments) => arguments.run(),
             Command::Import(arguments) => arguments.run(),
@@ -223,23 +246,29 @@ pub fn become_nmt_torch() -> nmt::Result<()> {
 /// End the program: the message of an error, and its exit code.
 pub fn end(outcome: nmt::Result<()>) -> ! {
     use std::io::Write;
-    let code = match outcome {
+    let code = match &outcome {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("nmt: {error}");
+            if let Some(who) = processes::who_says(error) {
+                eprintln!("nmt: {who}{error}");
+            }
             error.exit_code()
         }
     };
     // As at any end of a program, a reader that has gone away is no failure.
     let _ = std::io::stdout().flush();
+    processes::end(&outcome, code);
     // SAFETY: it takes a number and does not come back. A plain exit would have libtorch take its tables of operators
     // apart before, for a twentieth of a second.
     unsafe { libc::_exit(code) }
 }
 
-/// Print a result on standard output. A reader that has gone away is no failure.
+/// Print a result on standard output. A reader that has gone away is no failure. Of several processes the first prints.
 fn print(text: &str) -> nmt::Result<()> {
     use std::io::Write;
+    if !processes::is_first() {
+        return Ok(());
+    }
     let mut output = std::io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),

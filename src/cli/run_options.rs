@@ -10,14 +10,15 @@ use nmt::params::safetensors_metadata;
 use nmt::report::ENVIRONMENT;
 use nmt::task::Task;
 use nmt::train::{
-    BEST, CONFIG, Checkpoint, LAST, LOG, LoopConfig, Outcome, RunLock, TrainingData, check_run, load_state,
-    load_weights, rehearse,
+    BEST, CONFIG, Checkpoint, LAST, LOG, LoopConfig, Outcome, RunLock, TrainingData, agree, check_run, load_state,
+    load_weights, rehearse, wait_for_all,
 };
 use nmt::{Result, files, machine, progress};
 use tch::{Device, Kind, Tensor};
 
 use super::gradinit_learn::LEARNT_FOR;
 use super::model_options::name_of;
+use super::processes::Processes;
 
 /// The run folder and what it begins with.
 #[derive(Debug, clap::Args)]
@@ -58,9 +59,11 @@ impl RunOptions {
         config: &LoopConfig,
         mut checkpoint: Checkpoint,
         stop_after: Option<u64>,
+        processes: &Processes,
     ) -> Result<()> {
         let max_updates = stop_after.map_or(config.max_updates, |update| update.min(config.max_updates));
-        let found = rehearse(task, data, &LoopConfig { max_updates, ..config.clone() }, &mut checkpoint)?;
+        let found =
+            rehearse(task, data, &LoopConfig { max_updates, ..config.clone() }, &mut checkpoint, processes.all.size())?;
         super::print(&format!("{found}\n"))
     }
 
@@ -129,19 +132,57 @@ impl RunOptions {
         if config.is_empty() { files::read_text(&self.saved_config()) } else { Ok(config) }
     }
 
+    /// Refuse to go on with updates of another number of batches: `frequencies` are training.update_frequency as the run began,
+    /// and now. Fewer processes take as many batches each more.
+    pub fn check_batches_an_update(&self, [saved, now]: [usize; 2], processes: &Processes) -> Result<()> {
+        let last = self.output.join(LAST);
+        let before = load_state(&last)?.processes.max(1);
+        let size = processes.all.size();
+        if before * saved == size * now {
+            return Ok(());
+        }
+        let of = |processes, frequency| match processes {
+            1 => format!("training.update_frequency = {frequency}"),
+            _ => format!("{processes} processes of training.update_frequency = {frequency}"),
+        };
+        let next = match (before * saved).checked_rem(size) {
+            Some(0) => {
+                format!("go on with --set training.update_frequency={}, or with {before}", before * saved / size)
+            }
+            _ => format!("go on with {before}"),
+        };
+        Err(Error::usage(
+            format!(
+                "{}: expected {} batches an update as the run began ({}), found {} ({})",
+                last.display(),
+                before * saved,
+                of(before, saved),
+                size * now,
+                of(size, now)
+            ),
+            format!("{next} {}", if before == 1 { "process" } else { "processes" }),
+        ))
+    }
+
     /// Note what the run is from here on, `config` as TOML, in its checkpoints and in config.toml: where it can be taken up.
-    pub fn note_config<D: TrainingData>(&self, data: &D, checkpoint: &mut Checkpoint, config: String) -> Result<()> {
-        check_run(data, checkpoint, &self.output)?;
+    pub fn note_config<D: TrainingData>(
+        &self,
+        data: &D,
+        checkpoint: &mut Checkpoint,
+        config: String,
+        processes: &Processes,
+    ) -> Result<()> {
         checkpoint.state.config = config;
-        if self.dry_run {
+        check_run(data, checkpoint, &self.output, &*processes.all)?;
+        if self.dry_run || !processes.is_first() {
             return Ok(());
         }
         files::write_whole(&self.saved_config(), checkpoint.state.config.as_bytes())?;
-        self.note_environment()
+        self.note_environment(processes)
     }
 
     /// Note what the run is at work on, for who reads it later.
-    fn note_environment(&self) -> Result<()> {
+    fn note_environment(&self, processes: &Processes) -> Result<()> {
         let machine = machine::machine();
         let gpu = tch::Cuda::is_available().then(|| format!("{} found, the first in use", tch::Cuda::device_count()));
         let environment = serde_json::json!({
@@ -149,6 +190,7 @@ impl RunOptions {
             "libtorch": machine::LIBTORCH,
             "processor": machine.processor,
             "cores": machine.cores,
+            "processes": processes.all.size(),
             "threads": tch::get_num_threads(),
             "gpu": gpu,
         });
@@ -156,7 +198,9 @@ impl RunOptions {
     }
 
     /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the
-    /// parameters of `--init`, or what `fresh` draws. `--dry-run` takes and makes no folder.
+    /// parameters of `--init`, or what `fresh` draws. `--dry-run` takes and makes no folder, of several processes the first does,
+    /// when all have seen what there was.
+    #[allow(clippy::too_many_arguments)]
     pub fn begin<T: Task>(
         &self,
         going_on: bool,
@@ -164,10 +208,14 @@ impl RunOptions {
         optimizer: &OptimizerConfig,
         identity: &BTreeMap<String, String>,
         device: Device,
+        processes: &Processes,
         fresh: impl FnOnce() -> Result<Tensor>,
     ) -> Result<(Checkpoint, Option<RunLock>)> {
         let (layout, run) = (task.layout(), &self.output);
-        let take = || if self.dry_run { Ok(None) } else { RunLock::take(run).map(Some) };
+        let writes = !self.dry_run && processes.is_first();
+        let take = || if writes { RunLock::take(run).map(Some) } else { Ok(None) };
+        agree(&*processes.all, "beginning of the run", if going_on { "--resume" } else { "start" })?;
+        wait_for_all(&*processes.all)?;
         if going_on {
             let lock = take()?;
             if let Some(init) = &self.init {
@@ -191,7 +239,7 @@ impl RunOptions {
         };
         let theta = theta.to_device(device);
         let optimizer = optimizer.build(&theta, layout);
-        if self.dry_run {
+        if !writes {
             return Ok((Checkpoint::start(theta, optimizer), None));
         }
         std::fs::create_dir_all(run).map_err(Error::io("create the folder", run))?;
@@ -240,7 +288,8 @@ fn note_other_optimizer(path: &Path, optimizer: &OptimizerConfig) -> Result<()> 
 }
 
 /// Keys that may change between a run and its continuation, whatever is trained.
-const MAY_CHANGE: [&str; 7] = [
+const MAY_CHANGE: [&str; 8] = [
+    "training.update_frequency", // With another number of processes: RunOptions::check_batches_an_update.
     "training.log_every",
     "training.checkpoint_every",
     "training.keep_checkpoints",

@@ -1,11 +1,11 @@
-//! SIGINT, SIGTERM and SIGHUP (a terminal that closes): the first asks the command to save and stop, a second one ends it at
+//! SIGINT, SIGTERM, SIGUSR1 (what schedulers warn with, and `mpirun` passes on) and SIGHUP (a terminal that closes): the first asks the command to save and stop, a second one ends it at
 //! once. SIGBUS: a mapped file was cut off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
@@ -24,7 +24,7 @@ pub fn watch() -> nmt::Result<impl Fn() -> Option<i32>> {
 /// [`watch`] that says something else at the first signal.
 pub fn watch_saying(stopping: &'static str) -> nmt::Result<impl Fn() -> Option<i32>> {
     let seen = Arc::new(AtomicUsize::new(0));
-    let mut watched = vec![SIGINT, SIGTERM];
+    let mut watched = vec![SIGINT, SIGTERM, SIGUSR1];
     if !is_ignored(SIGHUP) {
         watched.push(SIGHUP);
     }

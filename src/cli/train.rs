@@ -9,9 +9,10 @@ use nmt::optim::ScheduleKind;
 use nmt::task::Task;
 use nmt::train::{LAST, Run, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, initialise, model_for};
-use nmt::{Result, machine, progress};
+use nmt::{Result, progress};
 
 use super::model_options::{ConfigOptions, PrintConfig, name_of, setting};
+use super::processes::Processes;
 use super::run_options::{RunOptions, check_unchanged};
 use super::signals;
 
@@ -62,18 +63,19 @@ pub struct TrainArgs {
 const MAY_CHANGE: [&str; 4] = ["training.max_updates", "training.max_epochs", "validation.bleu", "validation.beam"];
 
 impl TrainArgs {
-    /// Train.
-    pub fn run(&self) -> Result<()> {
+    /// Train; `threads` are those that were asked for.
+    pub fn run(&self, threads: Option<usize>) -> Result<()> {
         let run = &self.run.output;
+        let processes = Processes::join(threads)?;
         let resume = self.run.going_on(!self.config.is_empty())?;
-        let config = self.resolve(resume)?;
+        let config = self.resolve(resume, &processes)?;
         if self.print.printed(&config)? {
             return Ok(());
         }
         if !resume {
             self.config.note_default_model();
         }
-        let device = machine::device();
+        let device = processes.device();
         let (source_lang, target_lang) = (self.source_lang.as_deref(), self.target_lang.as_deref());
         let open = |split: &str| ParallelDataset::open(&self.data, split, source_lang, target_lang);
         let dataset = open("train")?;
@@ -85,7 +87,8 @@ impl TrainArgs {
         }
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
-        let (mut checkpoint, _lock) = self.run.begin(resume, &model, &config.optimizer, &identity, device, fresh)?;
+        let (mut checkpoint, _lock) =
+            self.run.begin(resume, &model, &config.optimizer, &identity, device, &processes, fresh)?;
 
         let (done, wanted) = (checkpoint.state.update, config.training.max_updates);
         if done > wanted {
@@ -102,15 +105,18 @@ impl TrainArgs {
             return Err(Error::usage(message, "put them back: scores of different sentences can't be compared"));
         }
         let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
-        self.run.note_config(&data, &mut checkpoint, nmt::config::describe(&config)?)?;
+        self.run.note_config(&data, &mut checkpoint, nmt::config::describe(&config)?, &processes)?;
         let validator = Validator::new(valid, &config, device)?;
+        let settings = config.training_loop(processes.all.size());
         if self.run.dry_run {
-            return self.run.rehearse(&model, &data, &config.training_loop(), checkpoint, self.stop_after);
+            return self.run.rehearse(&model, &data, &settings, checkpoint, self.stop_after, &processes);
         }
         let dataset = data.dataset();
-        copy_data_files(&dataset.folder, run)?;
+        if processes.is_first() {
+            copy_data_files(&dataset.folder, run)?;
+        }
         progress::note(format!(
-            "{} → {}: {} sentence pairs, dictionaries of {} and {} entries; {} parameters, {}, {} threads{}",
+            "{} → {}: {} sentence pairs, dictionaries of {} and {} entries; {} parameters, {}, {}{}",
             dataset.folder.source_lang(),
             dataset.folder.target_lang(),
             dataset.len(),
@@ -118,16 +124,16 @@ impl TrainArgs {
             dataset.target_dictionary.len(),
             model.layout().total(),
             name_of(&config.training.compute),
-            tch::get_num_threads(),
+            processes.describe(),
             if resume { format!(", going on after update {}", checkpoint.state.update) } else { String::new() }
         ));
         let updates_before = checkpoint.state.update;
         let outcome = train(
             &model,
             &data,
-            &config.training_loop(),
+            &settings,
             checkpoint,
-            Run { folder: run, identity: &identity, stop_after: self.stop_after },
+            Run { folder: run, identity: &identity, stop_after: self.stop_after, processes: &*processes.all },
             |theta| validator.validate(&model, theta),
             signal,
         )?;
@@ -136,7 +142,7 @@ impl TrainArgs {
     }
 
     /// The configuration, with everything automatic resolved.
-    fn resolve(&self, resume: bool) -> Result<Config> {
+    fn resolve(&self, resume: bool, processes: &Processes) -> Result<Config> {
         const WARMUP: &str = "schedule.warmup_updates";
         let warms_up = |setting: &String| {
             setting.split_once('=').is_some_and(|(key, value)| key.trim() == WARMUP && value.trim() != "0")
@@ -171,6 +177,8 @@ impl TrainArgs {
         if resume {
             let saved = Config::parse(&began_with, &saved_path.display().to_string(), &[])?;
             check_unchanged(&saved, &config, &saved_path, &MAY_CHANGE)?;
+            let frequencies = [saved.training.update_frequency, config.training.update_frequency];
+            self.run.check_batches_an_update(frequencies, processes)?;
             let (before, now) = (saved.training.max_updates, config.training.max_updates);
             let by_the_end = !matches!(config.schedule.kind, ScheduleKind::InverseSqrt | ScheduleKind::Constant);
             if before != now && by_the_end {

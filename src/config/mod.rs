@@ -87,13 +87,13 @@ impl Config {
         to_toml(self)
     }
 
-    /// What the training loop goes by.
-    pub fn training_loop(&self) -> LoopConfig {
+    /// What the training loop goes by in so many processes.
+    pub fn training_loop(&self, processes: usize) -> LoopConfig {
         let (training, validation) = (&self.training, &self.validation);
         LoopConfig {
             max_updates: training.max_updates,
             max_epochs: training.max_epochs,
-            update_frequency: training.update_frequency,
+            update_frequency: training.update_frequency * processes,
             seed: training.seed,
             compute: training.compute.kind(),
             log_every: training.log_every,
@@ -150,7 +150,7 @@ impl Config {
 /// What a configuration without a single key gives.
 impl Default for LoopConfig {
     fn default() -> LoopConfig {
-        Config::default().training_loop()
+        Config::default().training_loop(1)
     }
 }
 

@@ -46,7 +46,7 @@ pub struct TrainingConfig {
     pub max_epochs: u64,
     /// Tokens of a batch: rows times the longest side, padding included.
     pub max_tokens: usize,
-    /// Batches whose gradients are added up for one update.
+    /// Batches of each process whose gradients are added up for one update.
     pub update_frequency: usize,
     /// Leave sentences out that are longer than `max_tokens` or `model.max_positions`, with a count, instead of failing.
     pub skip_too_long: bool,

@@ -70,6 +70,9 @@ pub struct State {
     /// The configuration, TOML.
     #[serde(default)]
     pub config: String,
+    /// The processes that trained together; 0 says as much as 1.
+    #[serde(default)]
+    pub processes: usize,
 }
 
 /// What is summed up between two lines of the log.

@@ -3,6 +3,8 @@
 mod anomaly;
 mod average;
 mod checkpoint;
+mod communicator;
+mod events;
 mod lock;
 mod log;
 mod memory;
@@ -15,6 +17,9 @@ pub use average::average;
 pub use checkpoint::{
     ANOMALY, BEST, CONFIG, Checkpoint, LAST, State, load_running, load_state, load_weights, save_weights, trained_with,
 };
+#[cfg(feature = "mpi")]
+pub use communicator::Mpi;
+pub use communicator::{Alone, Communicator, agree, is_first, wait_for_all};
 pub use lock::{OutputLock, RunLock};
 pub use log::{LOG, Log};
 pub use rehearsal::{Rehearsal, rehearse};

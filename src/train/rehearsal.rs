@@ -34,6 +34,7 @@ pub struct Rehearsal {
 }
 
 /// Train from `checkpoint` on the largest batch of the first epoch, and on some others of it, for nothing: `checkpoint` is spoilt.
+/// So many `processes` share the batches of an update; what they tell each other is not counted.
 ///
 /// # Errors
 /// [`Error::OutOfMemory`] for the largest batch, [`Error::Content`] for no batch at all, and what reading batches brings.
@@ -42,6 +43,7 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
     data: &D,
     config: &LoopConfig,
     checkpoint: &mut Checkpoint,
+    processes: usize,
 ) -> Result<Rehearsal> {
     let done = checkpoint.state.update;
     let batches = data.epoch(1)?;
@@ -51,8 +53,7 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
     // Seconds of a batch's gradient, and of a step along it.
     let mut train_on = |batch: &Vec<usize>| -> Result<[f64; 2]> {
         let start = Instant::now();
-        let group = std::slice::from_ref(batch);
-        let mut sums = accumulate(task, data, &checkpoint.theta, group, config.compute, config.seed)?;
+        let mut sums = accumulate(task, data, &checkpoint.theta, [(0, batch)], config.compute, config.seed)?;
         let gradient = start.elapsed().as_secs_f64();
         sums.gradient /= sums.count as f64;
         clip(&mut sums.gradient, config.clip_norm);
@@ -67,7 +68,7 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
         (gradients, steps) = (gradients + gradient, steps + step);
     }
     let on_processor = checkpoint.theta.device() == Device::Cpu;
-    let together = config.update_frequency.min(batches.len());
+    let one_after_another = config.update_frequency.min(batches.len()).div_ceil(processes);
     let an_epoch = batches.len().div_ceil(config.update_frequency) as u64;
     let by_epochs = if config.max_epochs > 0 { config.max_epochs.saturating_mul(an_epoch) } else { u64::MAX };
     Ok(Rehearsal {
@@ -77,7 +78,7 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
         done,
         largest: data.describe(largest).0,
         memory: peak_memory().filter(|_| on_processor),
-        seconds_per_update: (gradients * together as f64 + steps) / sample.len() as f64,
+        seconds_per_update: (gradients * one_after_another as f64 + steps) / sample.len() as f64,
     })
 }
 

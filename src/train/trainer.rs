@@ -9,6 +9,8 @@ use tch::{Kind, Tensor};
 
 use super::anomaly::{Anomaly, IN_A_ROW};
 use super::checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, Window};
+use super::communicator::{Communicator, agree, everyones, is_first, of_first, sums, wait_for_all};
+use super::events::{skipped_event, update_event, validation_event};
 use super::log::Log;
 use super::memory::watch;
 use super::retention::keep;
@@ -85,7 +87,7 @@ pub struct LoopConfig {
     pub max_updates: u64,
     /// The number of epochs; 0: no limit.
     pub max_epochs: u64,
-    /// Batches whose gradients are added up for one update.
+    /// Batches whose gradients are added up for one update, of all processes together.
     pub update_frequency: usize,
     /// The seed of dropout and of augmentation.
     pub seed: u64,
@@ -124,8 +126,15 @@ pub struct Validation {
     pub text: String,
 }
 
-/// Where a run is kept and how far it goes this time.
-#[derive(Debug, Clone, Copy)]
+impl Validation {
+    /// Of a process that leaves it to the first one.
+    fn none() -> Validation {
+        Validation { value: f64::NAN, found: Map::new(), text: String::new() }
+    }
+}
+
+/// Where a run is kept, how far it goes this time and who trains.
+#[derive(Clone, Copy)]
 pub struct Run<'a> {
     /// The run folder: checkpoints and log.
     pub folder: &'a Path,
@@ -133,6 +142,8 @@ pub struct Run<'a> {
     pub identity: &'a BTreeMap<String, String>,
     /// Stop after this update, validated and saved, short of the `config.max_updates` of the schedule.
     pub stop_after: Option<u64>,
+    /// The processes that train together.
+    pub processes: &'a dyn Communicator,
 }
 
 /// How a run ended.
@@ -152,12 +163,21 @@ pub struct Outcome {
     pub reason: &'static str,
 }
 
-/// Refuse to go on with a run on other data than it began with, and without its log: before anything in its folder changes.
+/// Refuse to go on with a run on other data than it began with, without its log, and in processes that mean different runs:
+/// before anything in its folder changes.
 ///
 /// # Errors
-/// [`Error::Usage`] for other data, [`Error::Content`] for a log that is too short.
-pub fn check_run<D: TrainingData>(data: &D, checkpoint: &Checkpoint, folder: &Path) -> Result<()> {
-    let State { data: began_with, log_bytes, .. } = &checkpoint.state;
+/// [`Error::Usage`] for other data, [`Error::Content`] for a log that is too short and for processes that differ.
+pub fn check_run<D: TrainingData>(
+    data: &D,
+    checkpoint: &Checkpoint,
+    folder: &Path,
+    processes: &dyn Communicator,
+) -> Result<()> {
+    let State { data: began_with, log_bytes, config, update, epoch, batches_done, .. } = &checkpoint.state;
+    agree(processes, "training data", &data.fingerprint())?;
+    agree(processes, "configuration", config)?;
+    agree(processes, "checkpoint", &format!("update {update}, batch {batches_done} of epoch {epoch}"))?;
     if !began_with.is_empty() && *began_with != data.fingerprint() {
         let last = folder.join(LAST);
         return Err(Error::usage(
@@ -177,6 +197,11 @@ pub fn check_run<D: TrainingData>(data: &D, checkpoint: &Checkpoint, folder: &Pa
 /// An update whose loss or gradient is not finite is not made, counted and logged. Before a checkpoint is saved the files of
 /// the data are looked at: what has been trained on others is not saved.
 ///
+/// Several processes share the batches of an update: process r of n takes number r, r + n, … of them, with the random numbers
+/// that they have where one process takes them all, and the gradients are added up. So the update is that of one process, but
+/// for the rounding of a sum in another order. Running statistics are averaged after it. The first process gives θ and the
+/// optimiser's vectors to the others at the start, validates, and alone writes.
+///
 /// # Errors
 /// [`Error::NonFinite`] when three updates in a row were not made, after saving the checkpoint `anomaly`;
 /// [`Error::Interrupted`] on a signal, after saving the checkpoint `last`; otherwise what reading and writing files brings.
@@ -189,20 +214,31 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     mut validate: impl FnMut(&Tensor) -> Result<Validation>,
     signal: impl Fn() -> Option<i32>,
 ) -> Result<Outcome> {
-    let Run { folder, identity, .. } = run;
+    let Run { folder, identity, processes, .. } = run;
+    let first = is_first(processes);
     let last_update = run.stop_after.map_or(config.max_updates, |update| update.min(config.max_updates));
     let schedule = Schedule::new(&config.schedule, config.max_updates);
     let units = data.units();
     let layout = task.layout();
-    check_run(data, &checkpoint, folder)?;
+    check_run(data, &checkpoint, folder, processes)?;
     checkpoint.state.data = data.fingerprint();
+    checkpoint.state.processes = processes.size();
+    begin_alike(processes, &mut checkpoint)?;
     let mut batches = data.epoch(checkpoint.state.epoch)?;
     try_largest(task, data, &checkpoint.theta, &batches, config)?;
-    let board = config.tensorboard.then(|| EventFile::create(folder, checkpoint.state.update)).transpose()?;
-    let mut log = Log::open(folder, checkpoint.state.log_bytes)?.with_board(board);
+    let board =
+        (first && config.tensorboard).then(|| EventFile::create(folder, checkpoint.state.update)).transpose()?;
+    let mut log = match first {
+        true => Log::open(folder, checkpoint.state.log_bytes)?.with_board(board),
+        false => Log::none(),
+    };
+    let save = |checkpoint: &Checkpoint, name: &str| match first {
+        true => checkpoint.save(&folder.join(name), task, identity),
+        false => Ok(()),
+    };
     if checkpoint.state.update == 0 {
         // From now on the run can be taken up again, whenever it stops.
-        checkpoint.save(&folder.join(LAST), task, identity)?;
+        save(&checkpoint, LAST)?;
     }
     let mut progress = Progress::new("train", Some(last_update));
     let mut clock = Instant::now();
@@ -234,10 +270,11 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         let group = &batches[state.batches_done..end];
         let attempt = state.update + state.skipped;
         let seed = update_seed(config.seed, attempt);
-        let mut sums = accumulate(task, data, &checkpoint.theta, group, config.compute, seed)?;
-        if let Some(next) = batches.get(end) {
-            data.prefetch(next, update_seed(update_seed(config.seed, attempt + 1), 0));
+        let mut sums = accumulate(task, data, &checkpoint.theta, share(group, processes), config.compute, seed)?;
+        if let Some(next) = batches.get(end + processes.rank()) {
+            data.prefetch(next, update_seed(update_seed(config.seed, attempt + 1), processes.rank() as u64));
         }
+        add_up(processes, task, &checkpoint.theta, &mut sums)?;
         sums.gradient /= sums.count as f64;
         let norm = clip(&mut sums.gradient, config.clip_norm);
         let rate = schedule.rate(state.update);
@@ -257,8 +294,9 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             let update = state.update + 1;
             progress.line(&format!("update {update} skipped: {}, first bad block: {}", anomaly.what, anomaly.block));
             if config.detect_anomaly || state.skipped_in_a_row >= IN_A_ROW {
+                save(&checkpoint, ANOMALY)?;
+                wait_for_all(processes)?;
                 let path = folder.join(ANOMALY);
-                checkpoint.save(&path, task, identity)?;
                 let saved = format!("what it stood at is in {}, the sentences in the log", path.display());
                 return Err(anomaly.into_error(update, group, config.compute, &saved));
             }
@@ -293,29 +331,34 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         };
         if due || last {
             check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced)?;
-            let found = validate(&checkpoint.theta)?;
+            check_alike(processes, &checkpoint)?;
+            let found = if first { validate(&checkpoint.theta)? } else { Validation::none() };
+            let value = of_first(processes, found.value)?;
             checkpoint.state.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
-            let better = remember(&mut checkpoint, found.value, config.higher_is_better);
+            let better = remember(&mut checkpoint, value, config.higher_is_better);
             let state = &checkpoint.state;
             let best = if better { " (best so far)" } else { "" };
             progress.line(&format!("update {} (epoch {}): {}{best}", state.update, state.epoch, found.text));
             log.write(&validation_event(state, found.found, better))?;
-            if better {
+            if first && better {
                 checkpoint.save_weights(&folder.join(BEST), task, identity)?;
             }
-            keep(folder, checkpoint.state.update, config.keep_checkpoints, |path| {
-                checkpoint.save_weights(path, task, identity)
-            })?;
+            if first {
+                keep(folder, checkpoint.state.update, config.keep_checkpoints, |path| {
+                    checkpoint.save_weights(path, task, identity)
+                })?;
+            }
         }
-        let stopped = signal();
+        let stopped = any_signal(processes, signal())?;
         let every = config.checkpoint_every;
         if due || last || stopped.is_some() || (made && every > 0 && checkpoint.state.update.is_multiple_of(every)) {
             check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced)?;
             checkpoint.state.log_bytes = log.bytes();
-            checkpoint.save(&folder.join(LAST), task, identity)?;
+            save(&checkpoint, LAST)?;
         }
         if let Some(signal) = stopped {
+            wait_for_all(processes)?;
             let saved = format!(
                 "saved {} at update {}; go on with --resume",
                 folder.join(LAST).display(),
@@ -360,16 +403,26 @@ pub(super) struct Sums {
     pub(super) count: i64,
 }
 
-pub(super) fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
+/// The batches of an update that this process takes, each with its number among all of them.
+fn share<'a>(
+    group: &'a [Vec<usize>],
+    processes: &dyn Communicator,
+) -> impl Iterator<Item = (usize, &'a Vec<usize>)> + use<'a> {
+    group.iter().enumerate().skip(processes.rank()).step_by(processes.size())
+}
+
+/// What batches of an update add up to, each given with its number among those of all processes. Without a batch there is no
+/// gradient.
+pub(super) fn accumulate<'a, T: Task, D: TrainingData<Batch = T::Batch>>(
     task: &T,
     data: &D,
     theta: &Tensor,
-    group: &[Vec<usize>],
+    batches: impl IntoIterator<Item = (usize, &'a Vec<usize>)>,
     compute: Kind,
     seed: u64,
 ) -> Result<Sums> {
     let mut sums = Sums { gradient: Tensor::new(), loss: 0.0, nll: 0.0, count: 0 };
-    for (number, indices) in group.iter().enumerate() {
+    for (number, indices) in batches {
         let seed = update_seed(seed, number as u64);
         let batch = data.batch(indices, seed)?;
         let (loss, gradient) = watch(|| task.gradient(theta, &batch, Mode::train(compute, seed)))
@@ -386,6 +439,53 @@ pub(super) fn accumulate<T: Task, D: TrainingData<Batch = T::Batch>>(
     Ok(sums)
 }
 
+/// Add up what all processes found in their batches.
+fn add_up<T: Task>(processes: &dyn Communicator, task: &T, theta: &Tensor, found: &mut Sums) -> Result<()> {
+    if processes.size() == 1 {
+        return Ok(());
+    }
+    if !found.gradient.defined() {
+        found.gradient = theta.zeros_like();
+    }
+    processes.sum(&mut found.gradient)?;
+    if let Some((_, mut running)) = task.running() {
+        processes.sum(&mut running)?;
+        running /= processes.size() as f64;
+    }
+    // Tokens are whole numbers, which fp64 has to 2⁵³.
+    let all = sums(processes, &[found.loss, found.nll, found.count as f64])?;
+    (found.loss, found.nll, found.count) = (all[0], all[1], all[2] as i64);
+    Ok(())
+}
+
+/// A signal that has come to one of them.
+fn any_signal(processes: &dyn Communicator, own: Option<i32>) -> Result<Option<i32>> {
+    let all = everyones(processes, f64::from(own.unwrap_or(0)))?;
+    Ok(all.into_iter().map(|signal| signal as i32).find(|signal| *signal != 0))
+}
+
+/// Begin in all processes with the numbers of the first one.
+fn begin_alike(processes: &dyn Communicator, checkpoint: &mut Checkpoint) -> Result<()> {
+    processes.broadcast(&mut checkpoint.theta)?;
+    let mut vectors: Vec<Tensor> =
+        checkpoint.optimizer.state().into_iter().map(|(_, vector)| vector.shallow_clone()).collect();
+    vectors.iter_mut().try_for_each(|vector| processes.broadcast(vector))
+}
+
+/// Refuse to go on where θ is not what it is in the other processes: machines that round in other ways drift apart.
+fn check_alike(processes: &dyn Communicator, checkpoint: &Checkpoint) -> Result<()> {
+    let own = checkpoint.theta.sum(Kind::Double).double_value(&[]);
+    if everyones(processes, own)?.iter().all(|other| other.to_bits() == own.to_bits()) {
+        return Ok(());
+    }
+    Err(Error::content(
+        format!("update {}", checkpoint.state.update),
+        "the same parameters in all processes",
+        "different ones",
+        "use machines of one kind; --resume goes on from the last checkpoint",
+    ))
+}
+
 /// Train on the largest batch and forget it: a run that has not enough memory for it ends at once, not after hours.
 fn try_largest<T: Task, D: TrainingData<Batch = T::Batch>>(
     task: &T,
@@ -396,7 +496,7 @@ fn try_largest<T: Task, D: TrainingData<Batch = T::Batch>>(
 ) -> Result<()> {
     let Some(largest) = largest(data, batches) else { return Ok(()) };
     let running = task.running().map(|(_, running)| (running.copy(), running));
-    accumulate(task, data, theta, std::slice::from_ref(largest), config.compute, config.seed)?;
+    accumulate(task, data, theta, [(0, largest)], config.compute, config.seed)?;
     if let Some((before, mut running)) = running {
         tch::no_grad(|| running.copy_(&before));
     }
@@ -440,50 +540,4 @@ fn remember(checkpoint: &mut Checkpoint, value: f64, higher_is_better: bool) -> 
         state.validations_since_best += 1;
     }
     better
-}
-
-fn update_event(state: &State, units: Units, rate: f64, window: &Window) -> Value {
-    let count = window.tokens.max(1) as f64;
-    let mut event = json!({
-        "event": "update",
-        "update": state.update,
-        "epoch": state.epoch,
-        "loss": window.loss / count / units.loss,
-        "nll_loss": window.nll / count / units.loss,
-        "learning_rate": rate,
-        "gradient_norm": window.gradient_norm / window.updates.max(1) as f64,
-        "seconds": state.seconds,
-    });
-    if let Some(object) = event.as_object_mut() {
-        object.insert(units.key.into(), json!(window.tokens));
-        let speed = window.tokens as f64 / window.seconds.max(1e-9);
-        object.insert(format!("{}_per_second", units.plural), json!(speed));
-    }
-    event
-}
-
-fn skipped_event(state: &State, anomaly: &Anomaly, group: &[Vec<usize>]) -> Value {
-    json!({
-        "event": "skipped",
-        "update": state.update + 1,
-        "epoch": state.epoch,
-        "what": anomaly.what,
-        "block": anomaly.block,
-        "indices": group.iter().flatten().collect::<Vec<_>>(),
-        "skipped": state.skipped,
-    })
-}
-
-fn validation_event(state: &State, found: Map<String, Value>, best: bool) -> Value {
-    let mut event = json!({
-        "event": "validation",
-        "update": state.update,
-        "epoch": state.epoch,
-        "best": best,
-        "seconds": state.seconds,
-    });
-    if let Some(object) = event.as_object_mut() {
-        object.extend(found);
-    }
-    event
 }

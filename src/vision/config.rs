@@ -65,7 +65,7 @@ pub struct VisionTrainingConfig {
     pub max_epochs: u64,
     /// Pictures of a batch.
     pub batch_size: usize,
-    /// Batches whose gradients are added up for one update.
+    /// Batches of each process whose gradients are added up for one update.
     pub update_frequency: usize,
     /// The seed of everything: initial θ, order of pictures, augmentation.
     pub seed: u64,
@@ -118,7 +118,7 @@ pub struct VisionValidationConfig {
 /// use nmt::vision::VisionConfig;
 /// let config = VisionConfig::parse("[network]\nbatch_norm = false\n", "my.toml", &["training.batch_size=64".into()])?;
 /// assert_eq!((config.network.batch_norm, config.training.batch_size), (false, 64));
-/// let updates = config.training_loop(50_000).max_updates;
+/// let updates = config.training_loop(50_000, 1).max_updates;
 /// assert_eq!(updates, 200 * 782);
 /// # Ok::<(), nmt::Error>(())
 /// ```
@@ -206,14 +206,15 @@ impl VisionConfig {
         or(self.metainit.batch_size, self.training.batch_size)
     }
 
-    /// What the training loop goes by, on so many pictures.
-    pub fn training_loop(&self, pictures: usize) -> LoopConfig {
+    /// What the training loop goes by, on so many pictures in so many processes.
+    pub fn training_loop(&self, pictures: usize, processes: usize) -> LoopConfig {
         let training = &self.training;
+        let update_frequency = training.update_frequency * processes;
         let batches = pictures.div_ceil(training.batch_size);
         LoopConfig {
-            max_updates: training.max_epochs * batches.div_ceil(training.update_frequency) as u64,
+            max_updates: training.max_epochs * batches.div_ceil(update_frequency) as u64,
             max_epochs: training.max_epochs,
-            update_frequency: training.update_frequency,
+            update_frequency,
             seed: training.seed,
             compute: training.compute.kind(),
             log_every: training.log_every,

@@ -36,11 +36,11 @@ impl VisionCommand {
         }
     }
 
-    /// Run the command.
-    pub fn run(&self) -> Result<()> {
+    /// Run the command; `threads` are those that were asked for.
+    pub fn run(&self, threads: Option<usize>) -> Result<()> {
         match self {
             VisionCommand::Gradinit(arguments) => arguments.run(),
-            VisionCommand::Train(arguments) => arguments.run(),
+            VisionCommand::Train(arguments) => arguments.run(threads),
             VisionCommand::Evaluate(arguments) => arguments.run(),
             VisionCommand::Inspect(arguments) => arguments.run(),
             VisionCommand::Config(_) => Ok(()), // Done on text.

@@ -5,9 +5,10 @@ use nmt::task::Task;
 use nmt::train::{Run, train};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate, initialise};
-use nmt::{Result, machine, progress};
+use nmt::{Result, progress};
 
 use super::super::model_options::{PrintConfig, name_of, setting};
+use super::super::processes::Processes;
 use super::super::run_options::{RunOptions, check_unchanged};
 use super::super::signals;
 use super::options::{NetworkOptions, PictureOptions, network_for};
@@ -36,36 +37,38 @@ pub struct VisionTrainArgs {
 }
 
 impl VisionTrainArgs {
-    /// Train.
-    pub fn run(&self) -> Result<()> {
+    /// Train; `threads` are those that were asked for.
+    pub fn run(&self, threads: Option<usize>) -> Result<()> {
         let run = &self.run.output;
+        let processes = Processes::join(threads)?;
         let resume = self.run.going_on(!self.network.is_empty())?;
-        let config = self.resolve(resume)?;
+        let config = self.resolve(resume, &processes)?;
         if self.print.printed(&config)? {
             return Ok(());
         }
-        let device = machine::device();
+        let device = processes.device();
         let data = self.pictures.batches(Split::Train, &config, config.training.batch_size, device)?;
         let test = self.pictures.batches(Split::Test, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &network, &data, device, &signal);
-        let settings = config.training_loop(data.pictures().len());
-        let (mut checkpoint, _lock) = self.run.begin(resume, &network, &config.optimizer, &identity, device, fresh)?;
-        self.run.note_config(&data, &mut checkpoint, describe(&config)?)?;
+        let settings = config.training_loop(data.pictures().len(), processes.all.size());
+        let (mut checkpoint, _lock) =
+            self.run.begin(resume, &network, &config.optimizer, &identity, device, &processes, fresh)?;
+        self.run.note_config(&data, &mut checkpoint, describe(&config)?, &processes)?;
         let stop_after = self.stop_after_epoch.map(|epoch| epoch * settings.max_updates / config.training.max_epochs);
         if self.run.dry_run {
-            return self.run.rehearse(&network, &data, &settings, checkpoint, stop_after);
+            return self.run.rehearse(&network, &data, &settings, checkpoint, stop_after, &processes);
         }
         progress::note(format!(
-            "{} pictures of {} classes, {} to validate on; {}, {} parameters, {}, {} threads{}",
+            "{} pictures of {} classes, {} to validate on; {}, {} parameters, {}, {}{}",
             data.pictures().len(),
             data.pictures().classes().len(),
             test.pictures().len(),
             config.network.architecture.name(),
             network.layout().total(),
             name_of(&config.training.compute),
-            tch::get_num_threads(),
+            processes.describe(),
             if resume { format!(", going on after update {}", checkpoint.state.update) } else { String::new() }
         ));
         let updates_before = checkpoint.state.update;
@@ -74,7 +77,7 @@ impl VisionTrainArgs {
             &data,
             &settings,
             checkpoint,
-            Run { folder: run, identity: &identity, stop_after },
+            Run { folder: run, identity: &identity, stop_after, processes: &*processes.all },
             |theta| Ok(evaluate(&network, theta, &test, settings.compute)?.into()),
             signal,
         )?;
@@ -82,7 +85,7 @@ impl VisionTrainArgs {
     }
 
     /// The configuration, with everything automatic resolved.
-    fn resolve(&self, resume: bool) -> Result<VisionConfig> {
+    fn resolve(&self, resume: bool, processes: &Processes) -> Result<VisionConfig> {
         let saved_path = self.run.saved_config();
         let began_with = if resume { self.run.began_with()? } else { String::new() };
         let options = if resume { self.network.or_config(saved_path.clone()) } else { self.network.clone() };
@@ -94,6 +97,8 @@ impl VisionTrainArgs {
         if resume {
             let saved = VisionConfig::parse(&began_with, &saved_path.display().to_string(), &[])?;
             check_unchanged(&saved, &config, &saved_path, &[])?;
+            let frequencies = [saved.training.update_frequency, config.training.update_frequency];
+            self.run.check_batches_an_update(frequencies, processes)?;
         }
         Ok(config)
     }

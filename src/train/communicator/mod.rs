@@ -1,0 +1,127 @@
+//! Several processes that train one model: each has the whole model, takes its share of an update's batches, and adds up its
+//! gradient with those of the others. Only the first one writes.
+
+#[cfg(feature = "mpi")]
+mod mpi;
+
+use sha2::{Digest, Sha256};
+use tch::{Device, Kind, Tensor};
+
+#[cfg(feature = "mpi")]
+pub use self::mpi::Mpi;
+use crate::error::{Error, Result};
+
+/// The processes that train together, seen from one of them. Each calls the same functions in the same order.
+pub trait Communicator {
+    /// The number of this process, from 0.
+    fn rank(&self) -> usize;
+
+    /// The number of processes, from 1.
+    fn size(&self) -> usize;
+
+    /// Add up a tensor of all processes, fp32 or fp64 and of one shape, in place: each has the same sum, to the bit.
+    ///
+    /// # Errors
+    /// [`Error::Content`] where the others can't be reached.
+    fn sum(&self, tensor: &mut Tensor) -> Result<()>;
+
+    /// Give the tensor of the first process, fp32 or fp64 and of one shape, to all, in place.
+    ///
+    /// # Errors
+    /// As [`Communicator::sum`].
+    fn broadcast(&self, tensor: &mut Tensor) -> Result<()>;
+}
+
+/// One process that trains alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Alone;
+
+impl Communicator for Alone {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn sum(&self, _: &mut Tensor) -> Result<()> {
+        Ok(())
+    }
+
+    fn broadcast(&self, _: &mut Tensor) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether this process is the first, the one that writes.
+pub fn is_first(processes: &dyn Communicator) -> bool {
+    processes.rank() == 0
+}
+
+/// The numbers of all processes added up.
+///
+/// # Errors
+/// As [`Communicator::sum`].
+pub(super) fn sums(processes: &dyn Communicator, numbers: &[f64]) -> Result<Vec<f64>> {
+    let mut tensor = Tensor::from_slice(numbers);
+    processes.sum(&mut tensor)?;
+    Ok(of_tensor(&tensor))
+}
+
+/// A number of every process, in their order.
+///
+/// # Errors
+/// As [`Communicator::sum`].
+pub(super) fn everyones(processes: &dyn Communicator, number: f64) -> Result<Vec<f64>> {
+    let mut slots = vec![0.0; processes.size()];
+    slots[processes.rank()] = number;
+    sums(processes, &slots)
+}
+
+/// The number of the first process.
+///
+/// # Errors
+/// As [`Communicator::broadcast`].
+pub(super) fn of_first(processes: &dyn Communicator, number: f64) -> Result<f64> {
+    let mut tensor = Tensor::from_slice(&[number]);
+    processes.broadcast(&mut tensor)?;
+    Ok(tensor.double_value(&[0]))
+}
+
+/// Wait until all processes are here.
+///
+/// # Errors
+/// As [`Communicator::sum`].
+pub fn wait_for_all(processes: &dyn Communicator) -> Result<()> {
+    sums(processes, &[0.0]).map(drop)
+}
+
+/// Refuse to go on, in all processes, where one has another `what` than the first, such as another configuration.
+///
+/// # Errors
+/// [`Error::Content`] that names it; as [`Communicator::sum`].
+pub fn agree(processes: &dyn Communicator, what: &str, value: &str) -> Result<()> {
+    if processes.size() == 1 {
+        return Ok(());
+    }
+    let own: Vec<f64> = Sha256::digest(value).iter().map(|byte| f64::from(*byte)).collect();
+    let mut first = Tensor::from_slice(&own);
+    processes.broadcast(&mut first)?;
+    let differs = everyones(processes, f64::from(u8::from(of_tensor(&first) != own)))?;
+    let Some(other) = differs.iter().position(|differs| *differs != 0.0) else { return Ok(()) };
+    Err(Error::content(
+        format!("process {other} of {}", processes.size()),
+        format!("the {what} of process 0"),
+        "another one",
+        "give all processes one command, and their machines the same files",
+    ))
+}
+
+/// The numbers of a tensor, fp64.
+fn of_tensor(tensor: &Tensor) -> Vec<f64> {
+    let mut numbers = vec![0.0; tensor.numel()];
+    let count = numbers.len();
+    tensor.to_device(Device::Cpu).to_kind(Kind::Double).copy_data(&mut numbers, count);
+    numbers
+}
