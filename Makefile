@@ -27,7 +27,7 @@ test: build
 
 # `mpirun -n 2 nmt train` against one process; needs an MPI with its headers, and libclang
 test-mpi: setup
-	cargo clippy --release --locked --features mpi --all-targets -- -D warnings
+	cargo clippy --release --locked --features nccl --all-targets -- -D warnings
 	cargo test --release --locked --features mpi --test mpi --test together
 
 # A run that is killed a hundred times ends with the bits of one that is not

@@ -32,11 +32,17 @@ pub fn machine() -> Machine {
     }
 }
 
-/// The machine's cores, those that this process may not use, too.
-pub fn all_cores() -> usize {
-    // SAFETY: it takes a number and gives one.
-    let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
-    usize::try_from(count).unwrap_or(1).max(1)
+/// What tells this machine from others, as long as it runs: the same text in all its processes. Empty where the system does not
+/// say.
+pub fn identity() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default()
+}
+
+/// The cores that this process may use, as text: the same in the processes that share them.
+pub fn cores_of_this_process() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let allowed = status.lines().find(|line| line.starts_with("Cpus_allowed:")).unwrap_or_default();
+    format!("{} {allowed}", identity())
 }
 
 /// Bytes of memory that programs can still take, where the system tells.

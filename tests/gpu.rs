@@ -166,3 +166,20 @@ fn image_networks_have_the_processors_loss_and_gradient() {
         assert!(distance(&its.to_device(Device::Cpu), &gradient) > 0.0, "the same bits: was it computed there?");
     }
 }
+
+/// One GPU is a process by itself: NCCL is found, joined, and gives back what it is given.
+#[test]
+#[cfg(feature = "nccl")]
+fn nccl_sums_where_the_tensors_are() {
+    use nmt::train::{Alone, Communicator, Nccl};
+    let Some(gpu) = gpu() else { return };
+    let nccl = Nccl::join(Box::new(Alone), 0).unwrap();
+    let numbers = with_generator(1, || Tensor::randn([1_000_003], (Kind::Float, Device::Cpu)));
+    for kind in [Kind::Float, Kind::Double] {
+        let given = numbers.to_kind(kind).to_device(gpu);
+        let mut tensor = given.copy();
+        nccl.sum(&mut tensor).unwrap();
+        nccl.broadcast(&mut tensor).unwrap();
+        assert!(tensor.equal(&given));
+    }
+}

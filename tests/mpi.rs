@@ -2,7 +2,6 @@
 #![cfg(feature = "mpi")]
 mod common;
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,33 +17,36 @@ struct Ended {
     stderr: String,
 }
 
-/// `mpirun -n N nmt …` in the folder of `lab`; none where there is no `mpirun`.
-fn mpirun(lab: &Lab, processes: usize, arguments: &[&str]) -> Option<Command> {
-    if Command::new("mpirun").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: no mpirun");
-        return None;
-    }
+const NMT: &str = env!("CARGO_BIN_EXE_nmt");
+
+/// `mpirun` with these arguments in the folder of `lab`.
+fn mpirun(lab: &Lab, arguments: &[&str]) -> Command {
     let mut command = Command::new("mpirun");
-    command.args(["--oversubscribe", "-n", &processes.to_string(), env!("CARGO_BIN_EXE_nmt")]).args(arguments);
+    command.arg("--oversubscribe").args(arguments);
     // Tests run as whoever there is, and one process of them at most has a core of its own.
     for name in ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "OMPI_MCA_mpi_yield_when_idle"] {
         command.env(name, "1");
     }
     command.current_dir(lab.path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    Some(command)
+    command
 }
 
-fn run(lab: &Lab, processes: usize, arguments: &[&str]) -> Option<Ended> {
-    let output = mpirun(lab, processes, arguments)?.output().unwrap();
+/// `mpirun -n 2 nmt …`.
+fn run(lab: &Lab, arguments: &[&str]) -> Ended {
+    end_of(mpirun(lab, &[&["-n", "2", NMT], arguments].concat()))
+}
+
+fn end_of(mut command: Command) -> Ended {
+    let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Some(Ended { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) })
+    Ended { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 #[test]
 fn two_processes_are_one_with_twice_the_batches() {
     let lab = Lab::new();
     lab.preprocess().train("alone", &[UPDATES, &["--set=training.update_frequency=2"]].concat()).ok();
-    let Some(ended) = run(&lab, 2, &lab.train_arguments("together", UPDATES)) else { return };
+    let ended = run(&lab, &lab.train_arguments("together", UPDATES));
     assert_eq!((ended.code, ended.stdout.as_str()), (0, "together\n"), "{}", ended.stderr);
     assert_eq!(ended.stderr.matches("2 processes of 1 thread").count(), 1, "{}", ended.stderr);
     lab.assert_same_runs("alone", "together", &["last.safetensors", "best.safetensors"]);
@@ -54,15 +56,17 @@ fn two_processes_are_one_with_twice_the_batches() {
 fn a_run_goes_on_with_as_many_batches_an_update() {
     let lab = Lab::new();
     lab.preprocess().train("alone", &[UPDATES, &["--set=training.update_frequency=2"]].concat()).ok();
-    let begin = [UPDATES, &["--stop-after=8"]].concat();
-    let Some(ended) = run(&lab, 2, &lab.train_arguments("run", &begin)) else { return };
+    let begin = [UPDATES, &["--stop-after=4"]].concat();
+    let ended = run(&lab, &lab.train_arguments("run", &begin));
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let go_on = ["train", "--data=data", "--output=run", "--resume", "--threads=1"];
+    let ended = run(&lab, &[&go_on[..], &["--stop-after=8"]].concat());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
     lab.nmt(&go_on).fails(
         2,
         &[
             "expected 2 batches an update as the run began (2 processes of training.update_frequency = 1), found 1",
-            "or with 2 processes",
+            "or go on with 2 processes",
         ],
     );
     lab.nmt(&[&go_on[..], &["--set=training.update_frequency=2"]].concat()).ok();
@@ -70,9 +74,9 @@ fn a_run_goes_on_with_as_many_batches_an_update() {
 }
 
 /// Start a run of two and wait until it trains.
-fn begun(lab: &Lab, run: &str) -> Option<(std::process::Child, u32)> {
+fn begun(lab: &Lab, run: &str) -> (std::process::Child, u32) {
     lab.preprocess();
-    let child = mpirun(lab, 2, &lab.train_arguments(run, LONG))?.spawn().unwrap();
+    let child = mpirun(lab, &[&["-n", "2", NMT], &lab.train_arguments(run, LONG)[..]].concat()).spawn().unwrap();
     let start = Instant::now();
     // The log is opened when all are at work.
     while !lab.path(run).join("log.jsonl").exists() {
@@ -82,7 +86,7 @@ fn begun(lab: &Lab, run: &str) -> Option<(std::process::Child, u32)> {
     std::thread::sleep(Duration::from_secs(1));
     let processes = children(child.id());
     let [_, last] = processes[..] else { panic!("{processes:?}") };
-    Some((child, last))
+    (child, last)
 }
 
 /// The processes that a process has started, in their order.
@@ -98,51 +102,64 @@ fn kill(signal: &str, id: u32) {
 #[test]
 fn one_that_dies_ends_all_with_a_message() {
     let lab = Lab::new();
-    let Some((child, second)) = begun(&lab, "run") else { return };
+    let (child, second) = begun(&lab, "run");
     kill("-KILL", second);
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && message.contains("exited on signal 9"), "{message}");
+    nmt::train::load_state(&lab.path("run/last.safetensors")).unwrap();
 }
 
 #[test]
 fn a_signal_to_mpirun_saves_and_stops_all() {
     let lab = Lab::new();
-    let Some((child, _)) = begun(&lab, "run") else { return };
+    let (child, _) = begun(&lab, "run");
     kill("-USR1", child.id());
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(138), "{message}");
     assert_eq!(message.matches("stopped by SIGUSR1; saved run/last.safetensors").count(), 1, "{message}");
-    assert!(nmt::train::load_state(Path::new(&lab.path("run/last.safetensors"))).unwrap().update > 0);
+    assert!(nmt::train::load_state(&lab.path("run/last.safetensors")).unwrap().update > 0);
 }
 
 #[test]
 fn what_is_wrong_is_said_once() {
     let lab = Lab::new();
     lab.preprocess().train("run", UPDATES).ok();
-    let Some(ended) = run(&lab, 2, &lab.train_arguments("run", UPDATES)) else { return };
+    let ended = run(&lab, &lab.train_arguments("run", UPDATES));
     assert_eq!((ended.code, ended.stderr.matches("run holds a run already").count()), (2, 1), "{}", ended.stderr);
-    let ended = run(&lab, 2, &["train", "--dat=data"]).unwrap();
+    let ended = run(&lab, &["train", "--dat=data"]);
     assert_eq!((ended.code, ended.stderr.matches("unexpected argument").count()), (2, 1), "{}", ended.stderr);
-    let ended = run(&lab, 2, &[&["gradinit", "--data=data", "--output=init.safetensors"], TINY].concat()).unwrap();
-    assert!(ended.code == 2 && ended.stderr.contains("expected one process of this command, found 2"));
-    assert!(!lab.path("init.safetensors").exists());
 }
 
 #[test]
-fn another_configuration_in_one_of_them_is_refused() {
+fn what_differs_in_one_of_them_is_refused() {
     let lab = Lab::new();
     lab.preprocess();
-    let train = lab.train_arguments("run", UPDATES);
-    let Some(mut command) = mpirun(&lab, 1, &train) else { return };
-    command.args([":", "-n", "1", env!("CARGO_BIN_EXE_nmt")]).args(&train).arg("--seed=2");
-    let output = command.output().unwrap();
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{message}");
+    for (name, config) in [("a", "seed = 1"), ("b", "seed = 1"), ("other", "seed = 2")] {
+        std::fs::create_dir(lab.path(name)).unwrap();
+        std::fs::write(lab.path(name).join("my.toml"), format!("[training]\n{config}\n")).unwrap();
+    }
+    std::os::unix::fs::symlink(lab.path("data"), lab.path("a/data")).unwrap();
+    std::os::unix::fs::symlink(lab.path("data"), lab.path("other/data")).unwrap();
+    let train = [&["train", "--config=my.toml", "--data=data", "--output=run"], TINY, UPDATES].concat();
+    // Each in a folder of its own.
+    let both = |names: [&str; 2]| {
+        let [first, second] = names.map(|name| [&["-n", "1", "-wdir", name, NMT], &train[..]].concat());
+        end_of(mpirun(&lab, &[&first[..], &[":"], &second[..]].concat()))
+    };
+    let ended = both(["a", "other"]);
     let expected = "process 1 of 2: expected the configuration of process 0, found another one";
-    assert_eq!(message.matches(expected).count(), 1, "{message}");
-    assert!(!lab.path("run/config.toml").exists());
+    assert_eq!((ended.code, ended.stderr.matches(expected).count()), (1, 1), "{}", ended.stderr);
+    assert!(!lab.path("a/run/config.toml").exists());
+    // What is wrong in one is said by it, and ends the other, which waits.
+    let ended = both(["a", "b"]);
+    assert_eq!((ended.code, ended.stderr.matches("nmt: process 1: ").count()), (1, 1), "{}", ended.stderr);
+    assert!(!lab.path("a/run/log.jsonl").exists() && !lab.path("b/run").exists());
+
+    let (first, second) = (lab.train_arguments("run", UPDATES), lab.train_arguments("run", &["--stop-after=2"]));
+    let ended = end_of(mpirun(&lab, &[&["-n", "1", NMT], &first[..], &[":", "-n", "1", NMT], &second[..]].concat()));
+    assert!(ended.stderr.contains("expected the command of process 0, found another one"), "{}", ended.stderr);
 }
 
 #[test]
@@ -160,8 +177,17 @@ fn pictures_train_together() {
         "--max-epochs=1",
         "--set=training.log_every=1",
     ];
-    let Some(ended) = run(&lab, 2, &arguments) else { return };
+    let ended = run(&lab, &arguments);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    // 10 batches in 5 updates.
-    assert_eq!(lab.events("run").iter().filter(|event| event["event"] == "update").count(), 5);
+    // 10 batches in 5 updates, with the parameters of one process; running statistics it moves twice as often.
+    let alone = [&arguments[..], &["--output=alone", "--set=training.update_frequency=2"]].concat();
+    let alone: Vec<&str> = alone.into_iter().filter(|word| *word != "--output=run").collect();
+    lab.nmt(&alone).ok();
+    let updates = |run| lab.events(run).into_iter().filter(|event| event["event"] == "update").collect::<Vec<_>>();
+    assert_eq!((updates("run").len(), updates("run")), (5, updates("alone")));
+    let (found, expected) =
+        (common::tensors(&lab.path("run/last.safetensors")), common::tensors(&lab.path("alone/last.safetensors")));
+    for (name, tensor) in expected.iter().filter(|(name, _)| !name.contains("running_")) {
+        assert!(tensor.equal(&found[name]), "{name}");
+    }
 }

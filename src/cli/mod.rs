@@ -118,10 +118,7 @@ impl CommandLine {
     /// What was typed. Ends the program where it is wrong, or asks for help.
     pub fn typed() -> CommandLine {
         CommandLine::try_parse().unwrap_or_else(|error| {
-            if !processes::is_first() {
-                processes::wait_behind_first(); // It says the same.
-                std::process::exit(error.exit_code());
-            }
+            processes::wait_behind_first(); // It says the same.
             error.exit()
         })
     }
@@ -130,9 +127,6 @@ impl CommandLine {
     pub fn run_on_text(&self) -> Option<nmt::Result<()>> {
         nmt::progress::set_quiet(self.quiet);
         signals::explain_cut_files();
-        if let Err(error) = self.check_processes() {
-            return Some(Err(error));
-        }
         let threads = self.threads.map(usize::from);
         Some(match &self.command {
             Command::Preprocess(arguments) => arguments.run(threads),
@@ -161,14 +155,6 @@ impl CommandLine {
             | Command::Serve(_)
             | Command::Doctor => return None,
         })
-    }
-
-    /// Refuse to run once for each of several processes what is not training.
-    fn check_processes(&self) -> nmt::Result<()> {
-        match &self.command {
-            Command::Train(_) | Command::Vision(vision::VisionCommand::Train(_)) | Command::Doctor => Ok(()),
-            _ => processes::only_one(),
-        }
     }
 
     /// Run the command, whichever it is.
@@ -249,24 +235,22 @@ pub fn end(outcome: nmt::Result<()>) -> ! {
     let code = match &outcome {
         Ok(()) => 0,
         Err(error) => {
-            if let Some(who) = processes::who_says(error) {
-                eprintln!("nmt: {who}{error}");
-            }
+            eprintln!("nmt: {}{error}", processes::who());
             error.exit_code()
         }
     };
     // As at any end of a program, a reader that has gone away is no failure.
     let _ = std::io::stdout().flush();
-    processes::end(&outcome, code);
+    processes::end(code);
     // SAFETY: it takes a number and does not come back. A plain exit would have libtorch take its tables of operators
     // apart before, for a twentieth of a second.
     unsafe { libc::_exit(code) }
 }
 
-/// Print a result on standard output. A reader that has gone away is no failure. Of several processes the first prints.
+/// Print a result on standard output. A reader that has gone away is no failure. Of processes that train together the first prints.
 fn print(text: &str) -> nmt::Result<()> {
     use std::io::Write;
-    if !processes::is_first() {
+    if !processes::prints() {
         return Ok(());
     }
     let mut output = std::io::stdout().lock();

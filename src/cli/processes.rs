@@ -1,15 +1,16 @@
 //! The processes that `mpirun` has started, which train together.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "mpi")]
 use nmt::train::Mpi;
-use nmt::train::{Alone, Communicator};
+use nmt::train::{Alone, Communicator, agree, how_many_alike};
 use nmt::{Error, Result, machine, progress};
 use tch::Device;
 
 /// Where launchers say to a process which of several it is: Open MPI, then those that speak PMIx and PMI.
-const NUMBERS: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"];
+const RANKS: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"];
 /// Where they say how many there are.
 const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS"];
 
@@ -17,37 +18,42 @@ const SIZES: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_NTASKS"];
 /// Open MPI takes a second to end the others where they heed SIGTERM.
 const BEHIND_FIRST: Duration = Duration::from_secs(3);
 
+/// Whether this process has joined others, and is not the first of them.
+static BEHIND: AtomicBool = AtomicBool::new(false);
+
 /// Who trains.
 pub struct Processes {
     /// All of them.
     pub all: Box<dyn Communicator>,
-    /// The number of this one among those of this machine, and how many they are.
-    local: (usize, usize),
+    /// Where this process has its tensors.
+    pub device: Device,
 }
 
 impl Processes {
-    /// Join those that a launcher has started with this one.
+    /// Join those that a launcher has started with this one, to do what `command` says. `threads` are those that were asked for:
+    /// otherwise processes that have the same cores share them.
     ///
     /// # Errors
-    /// [`Error::Usage`] where this program was built without MPI and is one of several.
-    pub fn join(threads: Option<usize>) -> Result<Processes> {
-        let processes = join()?;
-        if processes.all.rank() > 0 {
+    /// [`Error::Usage`] where this program was built without MPI and is one of several; [`Error::Content`] where they were not
+    /// given one command.
+    pub fn join(command: &impl std::fmt::Debug, threads: Option<usize>) -> Result<Processes> {
+        let all = join()?;
+        if all.rank() > 0 {
+            BEHIND.store(true, Ordering::Relaxed);
             progress::set_quiet(true);
         }
-        processes.take_threads(threads);
-        Ok(processes)
-    }
-
-    /// Where this process has its tensors: a GPU of its own, as far as there are as many.
-    pub fn device(&self) -> Device {
-        match machine::device() {
-            Device::Cuda(_) if self.local.1 > 1 => {
-                let count = usize::try_from(tch::Cuda::device_count()).unwrap_or(1).max(1);
-                Device::Cuda(self.local.0 % count)
-            }
-            device => device,
+        agree(&*all, "command", &format!("{command:?}"))?;
+        let (_, with_these_cores) = how_many_alike(&*all, &machine::cores_of_this_process())?;
+        if threads.is_none() && all.size() > 1 {
+            tch::set_num_threads((machine::machine().cores / with_these_cores).max(1) as i32);
         }
+        let (before, on_this_machine) = how_many_alike(&*all, &machine::identity())?;
+        let device = match machine::device() {
+            Device::Cuda(_) if all.size() > 1 => Device::Cuda(before % gpus()),
+            device => device,
+        };
+        let all = over_nccl(all, device, on_this_machine)?;
+        Ok(Processes { all, device })
     }
 
     /// Whether this process is the one that writes.
@@ -55,7 +61,7 @@ impl Processes {
         self.all.rank() == 0
     }
 
-    /// `2 processes of 4 threads` for a line that says what trains.
+    /// `2 processes of 4 threads`, for a line that says what trains.
     pub fn describe(&self) -> String {
         let threads = tch::get_num_threads();
         match self.all.size() {
@@ -63,96 +69,110 @@ impl Processes {
             size => format!("{size} processes of {threads} threads"),
         }
     }
-
-    /// Without `--threads` the processes of a machine share its cores.
-    fn take_threads(&self, threads: Option<usize>) {
-        if threads.is_none() && self.local.1 > 1 {
-            let share = (machine::all_cores() / self.local.1).max(1);
-            tch::set_num_threads(share.min(machine::machine().cores) as i32);
-        }
-    }
 }
 
 #[cfg(feature = "mpi")]
-fn join() -> Result<Processes> {
-    if number().is_none() {
-        return Ok(Processes { all: Box::new(Alone), local: (0, 1) });
+fn join() -> Result<Box<dyn Communicator>> {
+    let Some((_, told)) = launched() else { return Ok(Box::new(Alone)) };
+    if told == Some(1) {
+        return Ok(Box::new(Alone));
     }
     let mpi = Mpi::join()?;
-    let local = mpi.on_this_machine();
-    Ok(Processes { all: Box::new(mpi), local })
+    match told {
+        Some(told) if told != mpi.size() => Err(Error::content(
+            "MPI",
+            format!("the {told} processes that the launcher speaks of"),
+            mpi.size().to_string(),
+            "start nmt with the mpirun of the MPI that it was built with",
+        )),
+        _ => Ok(Box::new(mpi)),
+    }
 }
 
 #[cfg(not(feature = "mpi"))]
-fn join() -> Result<Processes> {
-    match size() {
-        1 => Ok(Processes { all: Box::new(Alone), local: (0, 1) }),
-        size => Err(Error::usage(
-            format!("started as one of {size} processes, by a program that was built without MPI"),
-            "build it with `cargo build --release --features mpi`, or start one process",
+fn join() -> Result<Box<dyn Communicator>> {
+    match launched() {
+        None | Some((_, Some(1))) => Ok(Box::new(Alone)),
+        Some((name, size)) => Err(Error::usage(
+            format!(
+                "started as one of {} processes, by a program that was built without MPI",
+                size.map_or("several".into(), |size| size.to_string())
+            ),
+            format!(
+                "build it with `cargo build --release --features mpi`; to train each by itself: env -u {name} nmt train …"
+            ),
         )),
     }
 }
 
-/// Refuse to run what knows nothing of other processes once for each of them.
-pub fn only_one() -> Result<()> {
-    match size() {
-        1 => Ok(()),
-        size => Err(Error::usage(
-            format!("expected one process of this command, found {size}"),
-            "start it without mpirun: several processes are for `nmt train` and `nmt vision train`",
-        )),
+/// Let GPUs exchange tensors by NCCL, where each process has one of its own.
+#[cfg(feature = "nccl")]
+fn over_nccl(all: Box<dyn Communicator>, device: Device, on_this_machine: usize) -> Result<Box<dyn Communicator>> {
+    let own = match device {
+        Device::Cuda(gpu) if on_this_machine <= gpus() => Some(gpu),
+        _ => None,
+    };
+    let (_, as_this) = how_many_alike(&*all, if own.is_some() { "a GPU of its own" } else { "none" })?;
+    match own {
+        Some(gpu) if as_this == all.size() && all.size() > 1 => Ok(Box::new(nmt::train::Nccl::join(all, gpu)?)),
+        _ => Ok(all),
     }
 }
 
-/// Whether this process is the one that prints.
-pub fn is_first() -> bool {
-    number().unwrap_or(0) == 0
+#[cfg(not(feature = "nccl"))]
+fn over_nccl(all: Box<dyn Communicator>, _: Device, _: usize) -> Result<Box<dyn Communicator>> {
+    Ok(all)
 }
 
-/// What stands before the message of an error: which process says it. None: it is said by the first.
+/// GPUs of this machine, at least one.
+fn gpus() -> usize {
+    usize::try_from(tch::Cuda::device_count()).unwrap_or(1).max(1)
+}
+
+/// Whether this process prints results: of several that train together the first one does.
+pub fn prints() -> bool {
+    !BEHIND.load(Ordering::Relaxed)
+}
+
+/// What stands before the message of an error: which process says it.
 ///
 /// Another process than the first says it a while later: what all fail with is said by the first, whose end ends the others.
-pub fn who_says(error: &Error) -> Option<String> {
-    if is_first() {
-        return Some(String::new());
+pub fn who() -> String {
+    match rank() {
+        Some(rank) if rank > 0 => {
+            wait_behind_first();
+            format!("process {rank}: ")
+        }
+        _ => String::new(),
     }
-    wait_behind_first();
-    (!all_know(error)).then(|| format!("process {} of {}: ", number().unwrap_or(0), size()))
 }
 
 /// Leave the first process the time to fail with what all fail with.
 pub fn wait_behind_first() {
-    std::thread::sleep(BEHIND_FIRST);
+    if rank().is_some_and(|rank| rank > 0) {
+        std::thread::sleep(BEHIND_FIRST);
+    }
 }
 
-/// End this process, and with a failure of its own the others, which would wait for it.
-pub fn end(outcome: &Result<()>, code: i32) {
+/// End this process's part: well, with all the others; or with this exit code, which ends the others, too. What has to be saved
+/// is saved.
+pub fn end(code: i32) {
     #[cfg(feature = "mpi")]
-    match outcome {
-        Ok(()) => Mpi::leave(),
-        Err(error) if all_know(error) => {}
-        Err(_) => Mpi::abort(code),
+    match code {
+        0 => Mpi::leave(),
+        code => Mpi::abort(code),
     }
     #[cfg(not(feature = "mpi"))]
-    let _ = (outcome, code);
-}
-
-/// Whether this ends all processes of a training alike.
-fn all_know(error: &Error) -> bool {
-    matches!(error, Error::Interrupted { .. } | Error::NonFinite { .. })
+    let _ = code;
 }
 
 /// The number of this process, where a launcher has started it.
-fn number() -> Option<usize> {
-    first_of(&NUMBERS)
+fn rank() -> Option<usize> {
+    launched().and_then(|(name, _)| std::env::var(name).ok()?.parse().ok())
 }
 
-/// The number of processes that a launcher has started.
-fn size() -> usize {
-    number().and_then(|_| first_of(&SIZES)).unwrap_or(1)
-}
-
-fn first_of(names: &[&str]) -> Option<usize> {
-    names.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
+/// Where a launcher says which of several processes this is, and how many it has started, as far as it says.
+fn launched() -> Option<(&'static str, Option<usize>)> {
+    let name = RANKS.into_iter().find(|name| std::env::var_os(name).is_some())?;
+    Some((name, SIZES.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())))
 }

@@ -133,34 +133,34 @@ impl RunOptions {
     }
 
     /// Refuse to go on with updates of another number of batches: `frequencies` are training.update_frequency as the run began,
-    /// and now. Fewer processes take as many batches each more.
-    pub fn check_batches_an_update(&self, [saved, now]: [usize; 2], processes: &Processes) -> Result<()> {
+    /// and now. With fewer processes each has to take more.
+    pub fn check_batches_per_update(&self, [saved, now]: [usize; 2], processes: &Processes) -> Result<()> {
         let last = self.output.join(LAST);
         let before = load_state(&last)?.processes.max(1);
         let size = processes.all.size();
-        if before * saved == size * now {
+        let (had, has) = (before.saturating_mul(saved), size.saturating_mul(now));
+        if had == has {
             return Ok(());
         }
         let of = |processes, frequency| match processes {
             1 => format!("training.update_frequency = {frequency}"),
             _ => format!("{processes} processes of training.update_frequency = {frequency}"),
         };
-        let next = match (before * saved).checked_rem(size) {
-            Some(0) => {
-                format!("go on with --set training.update_frequency={}, or with {before}", before * saved / size)
-            }
-            _ => format!("go on with {before}"),
-        };
+        let mut next = Vec::new();
+        if had.is_multiple_of(size) {
+            next.push(format!("go on with --set training.update_frequency={}", had / size));
+        }
+        if before != size {
+            next.push(format!("go on with {before} {}", if before == 1 { "process" } else { "processes" }));
+        }
         Err(Error::usage(
             format!(
-                "{}: expected {} batches an update as the run began ({}), found {} ({})",
+                "{}: expected {had} batches an update as the run began ({}), found {has} ({})",
                 last.display(),
-                before * saved,
                 of(before, saved),
-                size * now,
                 of(size, now)
             ),
-            format!("{next} {}", if before == 1 { "process" } else { "processes" }),
+            next.join(", or "),
         ))
     }
 
@@ -184,7 +184,9 @@ impl RunOptions {
     /// Note what the run is at work on, for who reads it later.
     fn note_environment(&self, processes: &Processes) -> Result<()> {
         let machine = machine::machine();
-        let gpu = tch::Cuda::is_available().then(|| format!("{} found, the first in use", tch::Cuda::device_count()));
+        let used =
+            if processes.all.size() == 1 { "the first in use" } else { "one in use by each process of the machine" };
+        let gpu = tch::Cuda::is_available().then(|| format!("{} found, {used}", tch::Cuda::device_count()));
         let environment = serde_json::json!({
             "nmt": env!("CARGO_PKG_VERSION"),
             "libtorch": machine::LIBTORCH,
@@ -198,7 +200,7 @@ impl RunOptions {
     }
 
     /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the
-    /// parameters of `--init`, or what `fresh` draws. `--dry-run` takes and makes no folder, of several processes the first does,
+    /// parameters of `--init`, or what `fresh` draws. `--dry-run` takes and makes no folder; of several processes the first does,
     /// when all have seen what there was.
     #[allow(clippy::too_many_arguments)]
     pub fn begin<T: Task>(

@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM, SIGUSR1 (what schedulers warn with, and `mpirun` passes on) and SIGHUP (a terminal that closes): the first asks the command to save and stop, a second one ends it at
-//! once. SIGBUS: a mapped file was cut off.
+//! SIGINT, SIGTERM, SIGUSR1 (what schedulers warn with, and `mpirun` passes on) and SIGHUP (a terminal that closes): the
+//! first asks the command to save and stop, a second one ends it at once. SIGBUS: a mapped file was cut off.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -66,7 +66,7 @@ impl TrainArgs {
     /// Train; `threads` are those that were asked for.
     pub fn run(&self, threads: Option<usize>) -> Result<()> {
         let run = &self.run.output;
-        let processes = Processes::join(threads)?;
+        let processes = Processes::join(self, threads)?;
         let resume = self.run.going_on(!self.config.is_empty())?;
         let config = self.resolve(resume, &processes)?;
         if self.print.printed(&config)? {
@@ -75,7 +75,7 @@ impl TrainArgs {
         if !resume {
             self.config.note_default_model();
         }
-        let device = processes.device();
+        let device = processes.device;
         let (source_lang, target_lang) = (self.source_lang.as_deref(), self.target_lang.as_deref());
         let open = |split: &str| ParallelDataset::open(&self.data, split, source_lang, target_lang);
         let dataset = open("train")?;
@@ -178,7 +178,7 @@ impl TrainArgs {
             let saved = Config::parse(&began_with, &saved_path.display().to_string(), &[])?;
             check_unchanged(&saved, &config, &saved_path, &MAY_CHANGE)?;
             let frequencies = [saved.training.update_frequency, config.training.update_frequency];
-            self.run.check_batches_an_update(frequencies, processes)?;
+            self.run.check_batches_per_update(frequencies, processes)?;
             let (before, now) = (saved.training.max_updates, config.training.max_updates);
             let by_the_end = !matches!(config.schedule.kind, ScheduleKind::InverseSqrt | ScheduleKind::Constant);
             if before != now && by_the_end {

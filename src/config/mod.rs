@@ -93,7 +93,7 @@ impl Config {
         LoopConfig {
             max_updates: training.max_updates,
             max_epochs: training.max_epochs,
-            update_frequency: training.update_frequency * processes,
+            batches_per_update: training.update_frequency.saturating_mul(processes),
             seed: training.seed,
             compute: training.compute.kind(),
             log_every: training.log_every,

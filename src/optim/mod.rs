@@ -110,8 +110,13 @@ impl OptimizerConfig {
 /// ```
 pub fn clip(gradient: &mut Tensor, max_norm: f64) -> f64 {
     let norm = gradient.norm().double_value(&[]);
+    clip_of_norm(gradient, norm, max_norm);
+    norm
+}
+
+/// [`clip`] of a gradient whose ℓ2 norm is known.
+pub(crate) fn clip_of_norm(gradient: &mut Tensor, norm: f64, max_norm: f64) {
     if max_norm > 0.0 && norm.is_finite() && max_norm < norm + 1e-6 {
         *gradient *= max_norm / (norm + 1e-6);
     }
-    norm
 }

@@ -19,7 +19,9 @@ pub use checkpoint::{
 };
 #[cfg(feature = "mpi")]
 pub use communicator::Mpi;
-pub use communicator::{Alone, Communicator, agree, is_first, wait_for_all};
+#[cfg(feature = "nccl")]
+pub use communicator::Nccl;
+pub use communicator::{Alone, Communicator, agree, how_many_alike, is_first, wait_for_all};
 pub use lock::{OutputLock, RunLock};
 pub use log::{LOG, Log};
 pub use rehearsal::{Rehearsal, rehearse};

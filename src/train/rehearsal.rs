@@ -68,8 +68,8 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
         (gradients, steps) = (gradients + gradient, steps + step);
     }
     let on_processor = checkpoint.theta.device() == Device::Cpu;
-    let one_after_another = config.update_frequency.min(batches.len()).div_ceil(processes);
-    let an_epoch = batches.len().div_ceil(config.update_frequency) as u64;
+    let one_after_another = config.batches_per_update.min(batches.len()).div_ceil(processes);
+    let an_epoch = batches.len().div_ceil(config.batches_per_update) as u64;
     let by_epochs = if config.max_epochs > 0 { config.max_epochs.saturating_mul(an_epoch) } else { u64::MAX };
     Ok(Rehearsal {
         parameters: task.layout().total(),

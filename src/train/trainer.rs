@@ -16,7 +16,7 @@ use super::memory::watch;
 use super::retention::keep;
 use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
-use crate::optim::{Schedule, ScheduleConfig, clip};
+use crate::optim::{Schedule, ScheduleConfig, clip_of_norm};
 use crate::progress::Progress;
 use crate::random::split_mix;
 use crate::task::{Mode, Task};
@@ -88,7 +88,7 @@ pub struct LoopConfig {
     /// The number of epochs; 0: no limit.
     pub max_epochs: u64,
     /// Batches whose gradients are added up for one update, of all processes together.
-    pub update_frequency: usize,
+    pub batches_per_update: usize,
     /// The seed of dropout and of augmentation.
     pub seed: u64,
     /// What activations are computed in.
@@ -174,10 +174,10 @@ pub fn check_run<D: TrainingData>(
     folder: &Path,
     processes: &dyn Communicator,
 ) -> Result<()> {
-    let State { data: began_with, log_bytes, config, update, epoch, batches_done, .. } = &checkpoint.state;
+    let State { data: began_with, log_bytes, config, .. } = &checkpoint.state;
     agree(processes, "training data", &data.fingerprint())?;
     agree(processes, "configuration", config)?;
-    agree(processes, "checkpoint", &format!("update {update}, batch {batches_done} of epoch {epoch}"))?;
+    agree(processes, "checkpoint", &format!("{:?}", checkpoint.state))?;
     if !began_with.is_empty() && *began_with != data.fingerprint() {
         let last = folder.join(LAST);
         return Err(Error::usage(
@@ -199,8 +199,10 @@ pub fn check_run<D: TrainingData>(
 ///
 /// Several processes share the batches of an update: process r of n takes number r, r + n, … of them, with the random numbers
 /// that they have where one process takes them all, and the gradients are added up. So the update is that of one process, but
-/// for the rounding of a sum in another order. Running statistics are averaged after it. The first process gives θ and the
+/// for the rounding of a sum in another order. Running statistics, which one process moves batch by batch, are averaged after it over
+/// those that had a batch. The first process gives θ and the
 /// optimiser's vectors to the others at the start, validates, and alone writes.
+/// Where θ has drifted apart by then, by machines that round in other ways, the run is given up.
 ///
 /// # Errors
 /// [`Error::NonFinite`] when three updates in a row were not made, after saving the checkpoint `anomaly`;
@@ -223,7 +225,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     check_run(data, &checkpoint, folder, processes)?;
     checkpoint.state.data = data.fingerprint();
     checkpoint.state.processes = processes.size();
-    begin_alike(processes, &mut checkpoint)?;
+    begin_alike(processes, task, &mut checkpoint)?;
     let mut batches = data.epoch(checkpoint.state.epoch)?;
     try_largest(task, data, &checkpoint.theta, &batches, config)?;
     let board =
@@ -266,7 +268,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         }
 
         // One update: gradients of some batches, clipping, one step of the optimiser.
-        let end = (state.batches_done + config.update_frequency).min(batches.len());
+        let end = state.batches_done.saturating_add(config.batches_per_update).min(batches.len());
         let group = &batches[state.batches_done..end];
         let attempt = state.update + state.skipped;
         let seed = update_seed(config.seed, attempt);
@@ -276,7 +278,9 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         }
         add_up(processes, task, &checkpoint.theta, &mut sums)?;
         sums.gradient /= sums.count as f64;
-        let norm = clip(&mut sums.gradient, config.clip_norm);
+        // Of the first: how a norm is rounded depends on the number of threads.
+        let norm = of_first(processes, sums.gradient.norm().double_value(&[]))?;
+        clip_of_norm(&mut sums.gradient, norm, config.clip_norm);
         let rate = schedule.rate(state.update);
         let mut anomaly = Anomaly::of_update(layout, &checkpoint.theta, &sums, norm);
         if anomaly.is_none() {
@@ -330,7 +334,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             every => made && state.update.is_multiple_of(every),
         };
         if due || last {
-            check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced)?;
+            check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
             check_alike(processes, &checkpoint)?;
             let found = if first { validate(&checkpoint.theta)? } else { Validation::none() };
             let value = of_first(processes, found.value)?;
@@ -353,7 +357,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         let stopped = any_signal(processes, signal())?;
         let every = config.checkpoint_every;
         if due || last || stopped.is_some() || (made && every > 0 && checkpoint.state.update.is_multiple_of(every)) {
-            check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced)?;
+            check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
             checkpoint.state.log_bytes = log.bytes();
             save(&checkpoint, LAST)?;
         }
@@ -386,13 +390,14 @@ fn check_files<D: TrainingData>(
     log: &mut Log,
     progress: &Progress,
     said: &mut bool,
+    processes: &dyn Communicator,
 ) -> Result<()> {
     if let Some(what) = data.check_files()?.filter(|_| !*said) {
         log.write(&json!({"event": "data", "update": update, "what": what}))?;
         progress.line(&format!("warning: {what}; the run can be resumed with the old data only"));
         *said = true;
     }
-    Ok(())
+    wait_for_all(processes)
 }
 
 /// What the batches of one update add up to.
@@ -444,17 +449,19 @@ fn add_up<T: Task>(processes: &dyn Communicator, task: &T, theta: &Tensor, found
     if processes.size() == 1 {
         return Ok(());
     }
+    let took_part = f64::from(u8::from(found.gradient.defined()));
     if !found.gradient.defined() {
         found.gradient = theta.zeros_like();
     }
     processes.sum(&mut found.gradient)?;
-    if let Some((_, mut running)) = task.running() {
-        processes.sum(&mut running)?;
-        running /= processes.size() as f64;
-    }
     // Tokens are whole numbers, which fp64 has to 2⁵³.
-    let all = sums(processes, &[found.loss, found.nll, found.count as f64])?;
+    let all = sums(processes, &[found.loss, found.nll, found.count as f64, took_part])?;
     (found.loss, found.nll, found.count) = (all[0], all[1], all[2] as i64);
+    if let Some((_, mut running)) = task.running() {
+        running *= took_part;
+        processes.sum(&mut running)?;
+        running /= all[3];
+    }
     Ok(())
 }
 
@@ -465,8 +472,11 @@ fn any_signal(processes: &dyn Communicator, own: Option<i32>) -> Result<Option<i
 }
 
 /// Begin in all processes with the numbers of the first one.
-fn begin_alike(processes: &dyn Communicator, checkpoint: &mut Checkpoint) -> Result<()> {
+fn begin_alike<T: Task>(processes: &dyn Communicator, task: &T, checkpoint: &mut Checkpoint) -> Result<()> {
     processes.broadcast(&mut checkpoint.theta)?;
+    if let Some((_, mut running)) = task.running() {
+        processes.broadcast(&mut running)?;
+    }
     let mut vectors: Vec<Tensor> =
         checkpoint.optimizer.state().into_iter().map(|(_, vector)| vector.shallow_clone()).collect();
     vectors.iter_mut().try_for_each(|vector| processes.broadcast(vector))
@@ -474,8 +484,10 @@ fn begin_alike(processes: &dyn Communicator, checkpoint: &mut Checkpoint) -> Res
 
 /// Refuse to go on where θ is not what it is in the other processes: machines that round in other ways drift apart.
 fn check_alike(processes: &dyn Communicator, checkpoint: &Checkpoint) -> Result<()> {
-    let own = checkpoint.theta.sum(Kind::Double).double_value(&[]);
-    if everyones(processes, own)?.iter().all(|other| other.to_bits() == own.to_bits()) {
+    // A sum of bits, which is the same in any order; fp64 has as much of it as is left.
+    let bits = checkpoint.theta.view_dtype(Kind::Int).sum(Kind::Int64).int64_value(&[]);
+    let own = (bits % (1 << 52)) as f64;
+    if everyones(processes, own)?.iter().all(|other| *other == own) {
         return Ok(());
     }
     Err(Error::content(

@@ -209,12 +209,12 @@ impl VisionConfig {
     /// What the training loop goes by, on so many pictures in so many processes.
     pub fn training_loop(&self, pictures: usize, processes: usize) -> LoopConfig {
         let training = &self.training;
-        let update_frequency = training.update_frequency * processes;
+        let batches_per_update = training.update_frequency.saturating_mul(processes);
         let batches = pictures.div_ceil(training.batch_size);
         LoopConfig {
-            max_updates: training.max_epochs * batches.div_ceil(update_frequency) as u64,
+            max_updates: training.max_epochs * batches.div_ceil(batches_per_update) as u64,
             max_epochs: training.max_epochs,
-            update_frequency,
+            batches_per_update,
             seed: training.seed,
             compute: training.compute.kind(),
             log_every: training.log_every,

@@ -40,13 +40,13 @@ impl VisionTrainArgs {
     /// Train; `threads` are those that were asked for.
     pub fn run(&self, threads: Option<usize>) -> Result<()> {
         let run = &self.run.output;
-        let processes = Processes::join(threads)?;
+        let processes = Processes::join(self, threads)?;
         let resume = self.run.going_on(!self.network.is_empty())?;
         let config = self.resolve(resume, &processes)?;
         if self.print.printed(&config)? {
             return Ok(());
         }
-        let device = processes.device();
+        let device = processes.device;
         let data = self.pictures.batches(Split::Train, &config, config.training.batch_size, device)?;
         let test = self.pictures.batches(Split::Test, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
@@ -98,7 +98,7 @@ impl VisionTrainArgs {
             let saved = VisionConfig::parse(&began_with, &saved_path.display().to_string(), &[])?;
             check_unchanged(&saved, &config, &saved_path, &[])?;
             let frequencies = [saved.training.update_frequency, config.training.update_frequency];
-            self.run.check_batches_an_update(frequencies, processes)?;
+            self.run.check_batches_per_update(frequencies, processes)?;
         }
         Ok(config)
     }

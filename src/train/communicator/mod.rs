@@ -3,12 +3,16 @@
 
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "nccl")]
+mod nccl;
 
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
 #[cfg(feature = "mpi")]
 pub use self::mpi::Mpi;
+#[cfg(feature = "nccl")]
+pub use self::nccl::Nccl;
 use crate::error::{Error, Result};
 
 /// The processes that train together, seen from one of them. Each calls the same functions in the same order.
@@ -102,20 +106,32 @@ pub fn wait_for_all(processes: &dyn Communicator) -> Result<()> {
 /// # Errors
 /// [`Error::Content`] that names it; as [`Communicator::sum`].
 pub fn agree(processes: &dyn Communicator, what: &str, value: &str) -> Result<()> {
-    if processes.size() == 1 {
-        return Ok(());
-    }
-    let own: Vec<f64> = Sha256::digest(value).iter().map(|byte| f64::from(*byte)).collect();
-    let mut first = Tensor::from_slice(&own);
-    processes.broadcast(&mut first)?;
-    let differs = everyones(processes, f64::from(u8::from(of_tensor(&first) != own)))?;
+    let own = fingerprint(value);
+    let first = of_first(processes, own)?;
+    let differs = everyones(processes, f64::from(u8::from(own != first)))?;
     let Some(other) = differs.iter().position(|differs| *differs != 0.0) else { return Ok(()) };
     Err(Error::content(
         format!("process {other} of {}", processes.size()),
         format!("the {what} of process 0"),
         "another one",
-        "give all processes one command, and their machines the same files",
+        "give all processes one command, and their machines, of one kind, the same files",
     ))
+}
+
+/// How many processes say the same as this one: those before it, and all, with this one.
+///
+/// # Errors
+/// As [`Communicator::sum`].
+pub fn how_many_alike(processes: &dyn Communicator, said: &str) -> Result<(usize, usize)> {
+    let own = fingerprint(said);
+    let all = everyones(processes, own)?;
+    let of = |some: &[f64]| some.iter().filter(|other| **other == own).count();
+    Ok((of(&all[..processes.rank()]), of(&all)))
+}
+
+/// A whole number that tells texts apart; fp64 has all of its bits.
+fn fingerprint(text: &str) -> f64 {
+    Sha256::digest(text).iter().take(6).fold(0.0, |number, byte| number * 256.0 + f64::from(*byte))
 }
 
 /// The numbers of a tensor, fp64.

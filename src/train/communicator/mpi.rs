@@ -14,7 +14,6 @@ const AT_ONCE: usize = 1 << 20;
 /// All processes of the launcher: MPI's world.
 pub struct Mpi {
     world: mpi::topology::SimpleCommunicator,
-    local: (usize, usize),
 }
 
 impl Mpi {
@@ -27,17 +26,8 @@ impl Mpi {
             return Err(Error::content("MPI", "a process that joins once", "one that has joined already", ""));
         };
         let world = universe.world();
-        let node = world.split_shared(0);
-        let local = (node.rank() as usize, node.size() as usize);
-        // What MPI has is taken apart in `leave`, not where these go.
-        std::mem::forget(node);
-        std::mem::forget(universe);
-        Ok(Mpi { world, local })
-    }
-
-    /// The number of this process among those of its machine, from 0, and how many they are.
-    pub fn on_this_machine(&self) -> (usize, usize) {
-        self.local
+        std::mem::forget(universe); // What MPI has is taken apart in `leave`, not where this goes.
+        Ok(Mpi { world })
     }
 
     /// The last thing that all of them do together; nothing in a process that has not joined.
@@ -114,5 +104,7 @@ fn in_place(tensor: &mut Tensor, fp32: impl Fn(&mut [f32]), fp64: impl Fn(&mut [
             _ => fp32(std::slice::from_raw_parts_mut(host.data_ptr().cast(), count)),
         }
     }
-    tch::no_grad(|| tensor.copy_(&host)); // Onto itself, where it was on the processor already.
+    if host.data_ptr() != tensor.data_ptr() {
+        tch::no_grad(|| tensor.copy_(&host));
+    }
 }
