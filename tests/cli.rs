@@ -354,3 +354,28 @@ fn several_processes_want_mpi() {
     assert!(!lab.path("run").exists());
     assert_eq!(launched(&["doctor"]).0, Some(0));
 }
+
+#[test]
+fn data_for_a_trained_model_are_made_as_its_own() {
+    let lab = Lab::new();
+    lab.preprocess().train("run", &["--max-updates=1", "--set=validation.bleu=false"]).ok();
+    let preprocess = |further: &[&str]| {
+        let texts = ["preprocess", "--model=run", "--train=train", "--valid=valid", "--test=test", "--output=again"];
+        lab.nmt(&[&texts[..], further].concat())
+    };
+    preprocess(&["--source-lang=de"]).fails(2, &["--source-lang", "--model"]);
+    preprocess(&[]).ok();
+    let mut compared = 0;
+    for entry in std::fs::read_dir(lab.path("data")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name != "preprocess.json" {
+            let of = |folder: &str| std::fs::read(lab.path(folder).join(&name)).unwrap();
+            assert!(of("data") == of("again"), "{name}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 12, "{compared}");
+    let text = |folder: &str| common::json(&lab.path(folder).join("preprocess.json"))["text"].clone();
+    assert_eq!(text("data"), text("again"));
+    lab.nmt(&["preprocess", "--model=nowhere", "--train=train", "--output=x"]).fails(1, &["nowhere", "no such folder"]);
+}

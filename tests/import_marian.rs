@@ -195,3 +195,74 @@ fn what_is_no_model_is_named() {
     lab.nmt(&["import", "--output", "run"]).fails(2, &["--checkpoint"]);
     lab.nmt(&["import", "--marian", "m", "--data", "d", "--output", "run"]).fails(2, &["--data"]);
 }
+
+/// Text of a user's own in the model's pieces: training begins with what the model knows.
+#[test]
+fn an_imported_model_is_trained_on() {
+    let lab = Lab::new();
+    let model = whole(&lab, "new");
+    import(&lab, "new", "without", &[]).ok();
+    std::fs::copy(model.join("source.spm"), model.join("target.spm")).unwrap();
+    import(&lab, "new", "run", &[]).ok();
+    let pairs: Vec<(String, String)> = json(&golden("expected.json"))["default"]["sentences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["text"].as_str().unwrap().to_string(), one["translation"].as_str().unwrap().to_string()))
+        .filter(|(text, translation)| !text.trim().is_empty() && !translation.is_empty())
+        .collect();
+    assert!(pairs.len() > 5);
+    let folder = ModelFolder::open(&lab.path("run"), Device::Cpu).unwrap();
+    let (source, target) = (&folder.source_lang, &folder.target_lang);
+    // The other way round: something to learn.
+    let side = |which: fn(&(String, String)) -> &String| {
+        pairs.iter().map(|pair| which(pair).clone() + "\n").collect::<String>()
+    };
+    std::fs::write(lab.path(&format!("mine.{source}")), side(|(_, translation)| translation)).unwrap();
+    std::fs::write(lab.path(&format!("mine.{target}")), side(|(text, _)| text)).unwrap();
+    let preprocess = |model: &str, further: &[&str]| {
+        let model = format!("--model={model}");
+        lab.nmt(&[&["preprocess", &model, "--train=mine", "--valid=mine", "--output=data"], further].concat())
+    };
+    preprocess("without", &[]).fails(1, &["tokenizer.", "target.spm"]);
+    preprocess("run", &["--lowercase"]).fails(2, &["--lowercase", "--model"]);
+    preprocess("run", &["--bpe-dropout=0.1"]).fails(2, &["byte-pair encoding"]);
+    preprocess("run", &[]).ok();
+    let data = nmt::data::ParallelDataset::open(&lab.path("data"), "valid", None, None).unwrap();
+    let pieces = SentencePiece::read_model(&golden("source.spm")).unwrap();
+    for (index, (text, translation)) in pairs.iter().enumerate() {
+        assert_eq!(data.source.get(index), folder.text.encode(translation));
+        let expected: Vec<i64> = pieces.pieces(text).iter().map(|piece| data.target_dictionary.index(piece)).collect();
+        assert_eq!(data.target.get(index)[..expected.len()], expected, "{text}");
+    }
+
+    let train = [
+        "train",
+        "--threads=1",
+        "--data=data",
+        "--config=run/config.toml",
+        "--init=run/best.safetensors",
+        "--output=tuned",
+        "--no-warmup",
+        "--set=schedule.kind=linear",
+        "--set=schedule.learning_rate=2e-3",
+        "--max-updates=30",
+        "--set=validation.every_updates=10",
+        "--set=training.compute=fp32",
+        "--set=validation.beam=2",
+    ];
+    lab.nmt(&train).ok();
+    let events = lab.events("tuned");
+    let found: Vec<f64> = events
+        .iter()
+        .filter(|event| event["event"] == "validation")
+        .map(|event| event["nll_loss"].as_f64().unwrap())
+        .collect();
+    assert!(found.len() == 3 && found[2] < 0.9 * found[0], "{found:?}");
+    let scored = lab.nmt(&["score", "--model=tuned", "--data=data", "--split=valid", "--metrics=bleu", "--json"]).ok();
+    assert!(scored.contains("tok:13a"), "{scored}");
+    let bleu = serde_json::from_str::<Value>(&scored).unwrap()["bleu"]["score"].as_f64().unwrap();
+    let validated = events.iter().rev().find_map(|event| event["bleu"].as_f64()).unwrap();
+    assert!(validated > 0.0 && bleu > 0.0, "{validated} {bleu}");
+    lab.nmt_with_input(&["translate", "--model=tuned"], b"Pita schin!\n").ok();
+}

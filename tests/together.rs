@@ -215,7 +215,7 @@ fn three_give_the_gradient_of_one_but_for_rounding() {
     // After one update Adam's first moment is a tenth of the gradient.
     let gradient = |folder: &Path| {
         let mut all: Vec<(String, Tensor)> = tensors(&folder.join(LAST)).into_iter().collect();
-        all.retain(|(name, _)| name.starts_with("optimizer.exp_avg."));
+        all.retain(|(name, _)| name.starts_with("optimizer.m."));
         all.sort_by(|a, b| a.0.cmp(&b.0));
         Tensor::cat(&all.iter().map(|(_, tensor)| tensor.reshape([-1])).collect::<Vec<_>>(), 0)
     };

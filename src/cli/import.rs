@@ -10,7 +10,9 @@ use nmt::import::{FairseqCheckpoint, MarianModel, OptimizerState};
 use nmt::model::Transformer;
 use nmt::params::Layout;
 use nmt::task::Task;
-use nmt::text::{SETTINGS_FILE, SUBWORD_FILE, SentencePiece, Subword, TextSettings, Tokenization, language_code};
+use nmt::text::{
+    SETTINGS_FILE, SUBWORD_FILE, SentencePiece, Subword, TextSettings, Tokenization, language_code, target_pieces_file,
+};
 use nmt::train::{BEST, CONFIG, Checkpoint, LAST, LOG};
 use nmt::translation::identity;
 use nmt::{Result, files, progress};
@@ -85,6 +87,9 @@ impl ImportArgs {
                     let words = dictionaries[0].iter().map(|(word, _)| word);
                     let codes: Vec<&str> = words.filter(|word| language_code(word) == *word).collect();
                     pieces.save(&run.join(SUBWORD_FILE), &codes)?;
+                    if let Some(of_target) = &imported.target_pieces {
+                        of_target.save(&run.join(target_pieces_file(&languages[1])), &[])?;
+                    }
                 }
                 None => self.write_text_settings(run)?,
             }
@@ -117,7 +122,7 @@ impl ImportArgs {
         let updates = optimizer.as_ref().map_or(0, |state| state.updates);
         config.training.max_updates = config.training.max_updates.max(updates);
         let (model, theta) = built(&config, &dictionaries, path, &checkpoint.weights()?)?;
-        Ok(Imported { config, languages, dictionaries, model, theta, optimizer, pieces: None })
+        Ok(Imported { config, languages, dictionaries, model, theta, optimizer, pieces: None, target_pieces: None })
     }
 
     fn of_marian(&self, folder: &Path) -> Result<Imported> {
@@ -136,8 +141,8 @@ impl ImportArgs {
         };
         let dictionaries = marian.dictionaries();
         let (model, theta) = built(&config, &dictionaries, folder, &marian.weights()?)?;
-        let pieces = Some(marian.pieces()?);
-        Ok(Imported { config, languages, dictionaries, model, theta, optimizer: None, pieces })
+        let (pieces, target_pieces) = (Some(marian.pieces()?), marian.target_pieces()?);
+        Ok(Imported { config, languages, dictionaries, model, theta, optimizer: None, pieces, target_pieces })
     }
 
     /// The imported settings with what `--set` says over them.
@@ -196,6 +201,8 @@ struct Imported {
     optimizer: Option<OptimizerState>,
     /// How raw text becomes pieces, where the model says it itself.
     pieces: Option<SentencePiece>,
+    /// The same of the target's, for texts to train on.
+    target_pieces: Option<SentencePiece>,
 }
 
 /// The network, and its weights as θ.
@@ -221,7 +228,12 @@ fn note(imported: &Imported) {
     let Imported { config, model, optimizer, .. } = imported;
     let resumed = match optimizer {
         Some(state) => format!("Adam's memory of {} updates, so that --resume goes on with it", state.updates),
-        None if imported.pieces.is_some() => "it translates; `nmt preprocess` has no such pieces to train on".into(),
+        None if imported.pieces.is_some() && imported.target_pieces.is_none() => {
+            "without target.spm, which cuts what it is trained on, it translates alone".into()
+        }
+        None if imported.pieces.is_some() => {
+            "train on from it by `nmt preprocess --model RUN`, and then --config RUN/config.toml --init RUN/best.safetensors".into()
+        }
         None => "no memory of an optimiser that goes with the weights: train on from it by --init RUN/best.safetensors"
             .into(),
     };

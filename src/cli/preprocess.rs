@@ -1,10 +1,13 @@
 //! `nmt preprocess`: raw text to a binarised dataset.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use nmt::data::{Bpe, DictionaryOptions, DropoutOptions, PreprocessOptions, Recipe, preprocess};
+use nmt::data::{Bpe, DictionaryOptions, DropoutOptions, PreprocessOptions, Recipe, dictionary_path, preprocess};
 use nmt::text::moses::Version;
-use nmt::text::{LengthFilter, TextSettings, Tokenization};
+use nmt::text::{
+    LengthFilter, SUBWORD_FILE, SentencePiece, TextPipeline, TextSettings, Tokenization, target_pieces_file,
+};
+use nmt::translation::{checkpoint_of, languages_of};
 
 use super::signals;
 
@@ -16,10 +19,10 @@ use super::signals;
 #[derive(Debug, clap::Args)]
 pub struct PreprocessArgs {
     /// The language translated from: what the names of its files end with (de, with a recipe)
-    #[arg(long, value_name = "SRC", required_unless_present = "recipe")]
+    #[arg(long, value_name = "SRC", required_unless_present_any = ["recipe", "model"])]
     source_lang: Option<String>,
     /// The language translated into (en, with a recipe)
-    #[arg(long, value_name = "TGT", required_unless_present = "recipe")]
+    #[arg(long, value_name = "TGT", required_unless_present_any = ["recipe", "model"])]
     target_lang: Option<String>,
     /// Make a corpus of papers from its archive, as fairseq does: tokenise (Moses), leave pairs out of more than 175
     /// words or a ratio above 1.5, lower-case, every 23rd pair to valid, five TED sets to test, 10,000 merges
@@ -28,6 +31,14 @@ pub struct PreprocessArgs {
         "aggressive_hyphens", "no_escape", "min_length", "max_length", "max_ratio",
     ])]
     recipe: Option<RecipeName>,
+    /// Make data for a trained model, the run folder of `nmt train` or `nmt import`: its languages, its treatment of text, its
+    /// pieces and its dictionaries
+    #[arg(long, value_name = "RUN", conflicts_with_all = [
+        "recipe", "source_lang", "target_lang", "tokenizer", "lowercase", "lowercase_first", "normalize", "moses_version",
+        "aggressive_hyphens", "no_escape", "bpe_merges", "bpe", "joined_dictionary", "source_dictionary",
+        "target_dictionary", "threshold_source", "threshold_target", "words_source", "words_target", "padding_factor",
+    ])]
+    model: Option<PathBuf>,
     /// The archive of the recipe, a .tgz, or the folder that it unpacks to
     #[arg(long, value_name = "FILE", requires = "recipe")]
     archive: Option<PathBuf>,
@@ -129,7 +140,11 @@ enum RecipeName {
 impl PreprocessArgs {
     /// Make the dataset with so many threads; the table goes to standard output.
     pub fn run(&self, threads: Option<usize>) -> nmt::Result<()> {
-        super::print(&format!("{}\n", preprocess(&self.options(threads), signals::watch()?)?))
+        let mut options = self.options(threads);
+        if let Some(model) = &self.model {
+            treat_as(model, &mut options)?;
+        }
+        super::print(&format!("{}\n", preprocess(&options, signals::watch()?)?))
     }
 
     fn options(&self, threads: Option<usize>) -> PreprocessOptions {
@@ -180,6 +195,29 @@ impl PreprocessArgs {
             threads,
         }
     }
+}
+
+/// Have text treated as that of a trained model was.
+fn treat_as(model: &Path, options: &mut PreprocessOptions) -> nmt::Result<()> {
+    let (folder, checkpoint) = checkpoint_of(model)?;
+    let [source, target] = languages_of(&checkpoint)?;
+    let pieces = folder.join(SUBWORD_FILE);
+    options.bpe = if SentencePiece::load(&folder)?.is_some() {
+        let of_target = folder.join(target_pieces_file(&target));
+        Bpe::Unigram([pieces, of_target])
+    } else if pieces.exists() {
+        Bpe::File(pieces)
+    } else {
+        Bpe::None
+    };
+    // Without settings words are what stands between blanks.
+    let words = TextSettings { tokenizer: Tokenization::None, ..TextSettings::default() };
+    options.text = TextPipeline::load(&folder, &source)?.map_or(words, |text| *text.settings());
+    let dictionary = |language: &str| Some(dictionary_path(&folder, language));
+    options.source_dictionary.file = dictionary(&source);
+    options.target_dictionary.file = dictionary(&target);
+    (options.source_language, options.target_language) = (source, target);
+    Ok(())
 }
 
 /// The test texts with the names of their splits: those of `NAME=PREFIX`, then fairseq's numbering.

@@ -112,7 +112,7 @@ impl RunOptions {
             for entry in entries {
                 let entry = entry.map_err(Error::io("read", &self.output))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
-                let of_data = name == "preprocess.json" || name == "tokenizer.json" || name.starts_with("dict.");
+                let of_data = name == "preprocess.json" || name.starts_with("tokenizer.") || name.starts_with("dict.");
                 let trained = name == BEST
                     || name.starts_with("checkpoint-")
                     || (name == LOG && entry.metadata().is_ok_and(|file| file.len() > 0));

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use nmt::score::Tokenizer;
+use nmt::text::SentencePiece;
 use nmt::{Error, Result, files};
 
 use super::score_options::{ScoreOptions, TestOptions};
@@ -75,8 +76,8 @@ impl ScoreArgs {
     pub fn run(&self) -> Result<()> {
         let Some(data) = &self.data else { return self.run_on_files() };
         let mut options = self.options.clone();
-        if !self.detokenize {
-            // The data are tokenised: another tokenizer would give a number that compares with nothing.
+        if !self.detokenize && SentencePiece::load(data)?.is_none() {
+            // The data are tokenised, but for pieces of raw text: another tokenizer would give a number that compares with nothing.
             options.default_tokenizer = Tokenizer::None;
         }
         let split = Split { data, name: &self.split, detokenize: self.detokenize, search: &self.search };

@@ -18,7 +18,7 @@ pub struct ScoreOptions {
     #[arg(long, num_args = 1.., value_delimiter = ',', value_enum, default_values = ["bleu", "chrf", "chrf++", "ter"])]
     metrics: Vec<Metric>,
     /// How BLEU splits lines into words: 13a for detokenised text, none for text that is tokenised already [default: 13a;
-    /// none with --data unless --detokenize]
+    /// none with --data of tokenised text unless --detokenize]
     #[arg(long, value_enum)]
     tokenize: Option<Tokenizer>,
     /// What [`ScoreOptions::tokenize`] is where it was not given.

@@ -99,7 +99,11 @@ impl Split<'_> {
             dataset.len(),
             self.data.display(),
             self.name,
-            if self.detokenize { "detokenised" } else { "tokenised as the data are, subwords joined" },
+            match (model.text.is_of_raw_text(), self.detokenize) {
+                (true, _) => "text of which the data are pieces",
+                (false, true) => "detokenised",
+                (false, false) => "tokenised as the data are, subwords joined",
+            },
             options.search.beam,
             options.search.length_penalty,
             model.checkpoints()

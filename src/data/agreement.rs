@@ -49,8 +49,9 @@ pub fn check_agreement(dir: &Path, dictionaries: [(&str, &Dictionary); 2]) -> Re
         }
     }
     let path = dir.join(SUBWORD_FILE);
-    if report.bpe_merges.is_some() {
-        let expected = format!("the byte-pair encoding that {SETTINGS_FILE} beside it was written with");
+    let kind = if report.bpe_merges.is_some() { "byte-pair encoding" } else { "unigram model" };
+    if report.bpe_merges.is_some() || report.tokenizer_hash.is_some() {
+        let expected = format!("the {kind} that {SETTINGS_FILE} beside it was written with");
         if !path.exists() {
             return refuse(&path, &expected, "no such file");
         }
@@ -58,7 +59,7 @@ pub fn check_agreement(dir: &Path, dictionaries: [(&str, &Dictionary); 2]) -> Re
             return refuse(&path, &expected, "another one");
         }
     } else if path.exists() && !report.dictionaries.is_empty() {
-        let expected = format!("no byte-pair encoding, since {SETTINGS_FILE} beside it has none");
+        let expected = format!("no such file, since {SETTINGS_FILE} beside it has no pieces of words");
         return refuse(&path, &expected, "one");
     }
     Ok(())

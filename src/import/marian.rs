@@ -93,6 +93,16 @@ impl MarianModel {
         SentencePiece::read_model(&self.folder.join("source.spm"))
     }
 
+    /// How raw text of the target becomes pieces, which a translation is not made with: what the model is to be trained on. None
+    /// where the folder does not say it.
+    ///
+    /// # Errors
+    /// As [`SentencePiece::read_model`].
+    pub fn target_pieces(&self) -> Result<Option<SentencePiece>> {
+        let path = self.folder.join("target.spm");
+        path.exists().then(|| SentencePiece::read_model(&path)).transpose()
+    }
+
     /// The dictionaries of source and target, with the special symbols of here in front.
     pub fn dictionaries(&self) -> [Dictionary; 2] {
         let of = |vocabulary: &Vocabulary| Dictionary::in_order(vocabulary.words().map(|id| &*vocabulary.pieces[id]));

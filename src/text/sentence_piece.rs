@@ -179,16 +179,25 @@ impl SentencePiece {
         })
     }
 
-    /// The model of a run folder, its `tokenizer.json`; none where there is no such file, or where it is another kind of model.
+    /// The model of a folder's source text, its `tokenizer.json`; none where there is no such file, or where it is another kind
+    /// of model.
     ///
     /// # Errors
     /// [`Error::Content`] for a damaged file.
     pub fn load(dir: &Path) -> Result<Option<SentencePiece>> {
-        let path = dir.join(SUBWORD_FILE);
+        SentencePiece::load_file(&dir.join(SUBWORD_FILE))
+    }
+
+    /// The model that [`SentencePiece::save`] wrote to `path`; none where there is no such file, or where it is another kind of
+    /// model.
+    ///
+    /// # Errors
+    /// [`Error::Content`] for a damaged file.
+    pub fn load_file(path: &Path) -> Result<Option<SentencePiece>> {
         if !path.exists() {
             return Ok(None);
         }
-        let text = files::read_text(&path)?;
+        let text = files::read_text(path)?;
         // Of every other run the file is read once more, as what it is.
         if !text.contains("\"Unigram\"") {
             return Ok(None);

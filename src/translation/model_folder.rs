@@ -15,7 +15,7 @@ use crate::model::Transformer;
 use crate::params::safetensors_metadata;
 use crate::progress;
 use crate::task::Task;
-use crate::text::{SETTINGS_FILE, SUBWORD_FILE};
+use crate::text::{SETTINGS_FILE, SUBWORD_FILE, target_pieces_file};
 use crate::train::{BEST, CONFIG, LAST, load_weights, trained_with};
 
 /// What a checkpoint must have been trained with: languages and dictionaries. It is written into every checkpoint.
@@ -47,12 +47,52 @@ pub fn model_for(dataset: &ParallelDataset, config: &Config) -> Result<(Transfor
 /// Copy what a model needs of its data folder into a run folder: dictionaries, and tokenizer and preprocessing where
 /// the folder has them.
 pub fn copy_data_files(data: &DataFolder, run: &Path) -> Result<()> {
-    let mut names = [SUBWORD_FILE, SETTINGS_FILE].map(String::from).to_vec();
+    let mut names = vec![SUBWORD_FILE.to_string(), SETTINGS_FILE.to_string(), target_pieces_file(data.target_lang())];
     names.extend([data.source_lang(), data.target_lang()].map(|lang| format!("dict.{lang}.txt")));
     for name in names {
         files::copy_if_there(&data.dir().join(&name), &run.join(&name))?;
     }
     Ok(())
+}
+
+/// The run folder, and the checkpoint that is read of it: `best`, or `last` where there is no best, or the one that was named in
+/// the place of the folder.
+///
+/// # Errors
+/// [`Error::Content`] where there is none.
+pub fn checkpoint_of(named: &Path) -> Result<(PathBuf, PathBuf)> {
+    if named.is_file() {
+        return Ok((named.parent().unwrap_or(Path::new(".")).to_path_buf(), named.to_path_buf()));
+    }
+    let checkpoint = [BEST, LAST].map(|name| named.join(name)).into_iter().find(|path| path.exists());
+    let checkpoint = checkpoint.ok_or_else(|| {
+        Error::content(
+            named.display().to_string(),
+            format!("a run folder with {BEST} or {LAST}"),
+            if named.is_dir() { "neither" } else { "no such folder" },
+            "give the --output folder of `nmt train`",
+        )
+    })?;
+    Ok((named.to_path_buf(), checkpoint))
+}
+
+/// Source and target language of a checkpoint.
+///
+/// # Errors
+/// [`Error::Content`] where it does not say them.
+pub fn languages_of(checkpoint: &Path) -> Result<[String; 2]> {
+    let metadata = safetensors_metadata(checkpoint)?;
+    let language = |key: &str| {
+        let found = metadata.get(key);
+        // It becomes part of a path.
+        found.filter(|language| is_name(language)).cloned().ok_or_else(|| {
+            let found = found.map_or("none".to_string(), |found| format!("{found:?}"));
+            let next = "give a checkpoint that `nmt train` wrote";
+            let expected = format!("a language code in the entry `{key}`");
+            Error::content(checkpoint.display().to_string(), expected, found, next)
+        })
+    };
+    Ok([language("source_lang")?, language("target_lang")?])
 }
 
 /// A trained model, ready to translate.
@@ -126,20 +166,7 @@ impl ModelFolder {
     /// When a file is missing, damaged, or belongs to other dictionaries.
     pub fn open(folder: &Path, device: Device) -> Result<ModelFolder> {
         let named_folder = !folder.is_file();
-        let (folder, checkpoint) = if !named_folder {
-            (folder.parent().unwrap_or(Path::new(".")).to_path_buf(), folder.to_path_buf())
-        } else {
-            let checkpoint = [BEST, LAST].map(|name| folder.join(name)).into_iter().find(|path| path.exists());
-            let checkpoint = checkpoint.ok_or_else(|| {
-                Error::content(
-                    folder.display().to_string(),
-                    format!("a run folder with {BEST} or {LAST}"),
-                    if folder.is_dir() { "neither" } else { "no such folder" },
-                    "give the --output folder of `nmt train`",
-                )
-            })?;
-            (folder.to_path_buf(), checkpoint)
-        };
+        let (folder, checkpoint) = checkpoint_of(folder)?;
         if named_folder && checkpoint.ends_with(LAST) {
             progress::note(format!(
                 "{} has no {BEST}, because it has not validated, or it was lost: {LAST} is read",
@@ -169,18 +196,7 @@ impl ModelFolder {
         };
         let config = Config::parse(&text, &place.display().to_string(), &[])?;
         note_edited(&config, &beside, Config::load, &["model", "search"])?;
-        let metadata = safetensors_metadata(&checkpoint)?;
-        let language = |key: &str| {
-            let found = metadata.get(key);
-            // It becomes part of a path.
-            found.filter(|language| is_name(language)).cloned().ok_or_else(|| {
-                let found = found.map_or("none".to_string(), |found| format!("{found:?}"));
-                let next = "give a checkpoint that `nmt train` wrote";
-                let expected = format!("a language code in the entry `{key}`");
-                Error::content(checkpoint.display().to_string(), expected, found, next)
-            })
-        };
-        let (source_lang, target_lang) = (language("source_lang")?, language("target_lang")?);
+        let [source_lang, target_lang] = languages_of(&checkpoint)?;
         let text = ModelText::load(&folder, &source_lang, &target_lang)?;
         let (source, target) = (&text.source_dictionary, &text.target_dictionary);
         let symbols = [source, target].map(|dictionary| dictionary.len() as i64);

@@ -81,11 +81,12 @@ impl ModelText {
     }
 
     fn join(&self, dictionary: &Dictionary, ids: &[i64]) -> String {
-        if self.pieces.is_none() {
-            return join_subwords(&dictionary.decode(ids));
-        }
-        let known = ids.iter().filter(|id| !matches!(**id, BOS | PAD | EOS | UNK));
-        join_pieces(known.map(|&id| dictionary.symbol(id)))
+        join(dictionary, ids, self.is_of_raw_text())
+    }
+
+    /// Whether its words, put together, are raw text: the pieces of Marian's models.
+    pub fn is_of_raw_text(&self) -> bool {
+        self.pieces.is_some()
     }
 
     /// Source ids to readable text, as far as it comes back.
@@ -101,4 +102,13 @@ impl ModelText {
     fn readable(&self, text: Option<&TextPipeline>, dictionary: &Dictionary, ids: &[i64]) -> String {
         text.map_or_else(|| self.join(dictionary, ids), |text| text.restore(&dictionary.decode(ids)))
     }
+}
+
+/// Ids put together: subwords to words, `of_raw_text` the pieces that raw text was cut into to raw text.
+pub(super) fn join(dictionary: &Dictionary, ids: &[i64], of_raw_text: bool) -> String {
+    if !of_raw_text {
+        return join_subwords(&dictionary.decode(ids));
+    }
+    let known = ids.iter().filter(|id| !matches!(**id, BOS | PAD | EOS | UNK));
+    join_pieces(known.map(|&id| dictionary.symbol(id)))
 }

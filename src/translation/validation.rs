@@ -5,14 +5,15 @@ use std::f64::consts::LN_2;
 use serde_json::{Map, json};
 use tch::{Device, Tensor, no_grad};
 
+use super::model_text::join;
 use crate::config::{Config, ValidationMetric};
-use crate::data::{Dictionary, Limits, ParallelDataset, batch_by_size, ordered_indices};
+use crate::data::{Limits, ParallelDataset, batch_by_size, ordered_indices};
 use crate::decode::{BatchSearch, SearchConfig, Translator};
 use crate::error::Result;
 use crate::model::{Transformer, TranslationBatch};
 use crate::score::{Options, Tokenizer, score};
 use crate::task::{Mode, Task};
-use crate::text::join_subwords;
+use crate::text::SentencePiece;
 use crate::train::Validation;
 
 /// A split that is validated on again and again.
@@ -21,6 +22,8 @@ pub struct Validator {
     batches: Vec<Vec<usize>>,
     sources: Vec<Vec<i64>>,
     references: Vec<String>,
+    /// The pieces of the data are those of raw text, not of words.
+    of_raw_text: bool,
     search: BatchSearch,
     bleu: bool,
     metric: ValidationMetric,
@@ -44,14 +47,16 @@ impl Validator {
         let mut kept: Vec<usize> = batches.concat();
         kept.sort_unstable();
         let sources = kept.iter().map(|&i| dataset.source.get(i)).collect();
-        let references = kept.iter().map(|&i| words(&dataset.target_dictionary, &dataset.target.get(i))).collect();
+        let of_raw_text = SentencePiece::load(dataset.folder.dir())?.is_some();
+        let words = |i: &usize| join(&dataset.target_dictionary, &dataset.target.get(*i), of_raw_text);
+        let references = kept.iter().map(words).collect();
         let search = BatchSearch {
             search: SearchConfig { beam: config.validation.beam, ..config.search.clone() },
             max_tokens,
             compute: config.training.compute.kind(),
         };
         let (bleu, metric) = (config.validation.bleu, config.validation.chosen_metric());
-        Ok(Validator { dataset, batches, sources, references, search, bleu, metric, device })
+        Ok(Validator { dataset, batches, sources, references, of_raw_text, search, bleu, metric, device })
     }
 
     /// Validate θ.
@@ -99,23 +104,17 @@ impl Validator {
 
     fn bleu(&self, model: &Transformer, theta: &Tensor) -> Result<f64> {
         let found = Translator::new(&[(model, theta)], &self.search)?.translate(&self.sources, |_| {})?;
-        let hypotheses: Vec<String> = found
-            .iter()
-            .map(|best| best.first().map_or(String::new(), |best| words(&self.dataset.target_dictionary, &best.tokens)))
-            .collect();
-        tokenised_bleu(&hypotheses, &self.references)
+        let words = |ids: &[i64]| join(&self.dataset.target_dictionary, ids, self.of_raw_text);
+        let hypotheses: Vec<String> =
+            found.iter().map(|best| best.first().map_or(String::new(), |best| words(&best.tokens))).collect();
+        bleu(&hypotheses, &self.references, if self.of_raw_text { Tokenizer::V13a } else { Tokenizer::None })
     }
 }
 
-/// The words of target ids, subwords joined.
-fn words(dictionary: &Dictionary, ids: &[i64]) -> String {
-    join_subwords(&dictionary.decode(ids))
-}
-
-/// BLEU of text that is tokenised already (sacrebleu's tokenizer `none`).
-pub fn tokenised_bleu(hypotheses: &[String], references: &[String]) -> Result<f64> {
+/// BLEU of text that sacrebleu's `tokenizer` splits into words: `none` where it is tokenised already.
+fn bleu(hypotheses: &[String], references: &[String], tokenizer: Tokenizer) -> Result<f64> {
     let mut options = Options::bleu_only();
-    options.bleu.tokenize = Tokenizer::None;
+    options.bleu.tokenize = tokenizer;
     let scores = score(hypotheses, &[references.to_vec()], &options)?;
     Ok(scores.bleu.map_or(0.0, |bleu| bleu.score))
 }

@@ -28,7 +28,10 @@ use super::{Dictionary, DictionaryLimits, dictionary_path};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::progress::{self, Progress};
-use crate::text::{BpeDropout, LengthFilter, SETTINGS_FILE, SUBWORD_FILE, Subword, TextPipeline, learn_merges};
+use crate::text::{
+    BpeDropout, LengthFilter, SETTINGS_FILE, SUBWORD_FILE, SentencePiece, Subword, TextPipeline, learn_merges,
+    target_pieces_file,
+};
 use options::TRAIN;
 use output::OutputFolder;
 use pieces_to_ids::PiecesToIds;
@@ -37,7 +40,7 @@ use vocabulary::{Vocabulary, both};
 use words_to_pieces::{DropOut, Pieces};
 
 /// Make a dataset: `dict.LANG.txt`, `SPLIT.SRC-TGT.LANG.bin` and `.idx` as fairseq-preprocess writes them,
-/// `tokenizer.json` where there is a byte-pair encoding, and `preprocess.json` with the settings and the report, from
+/// `tokenizer.json` where there are pieces of words, and `preprocess.json` with the settings and the report, from
 /// which [`TextPipeline::load`] takes up the way of the text again.
 ///
 /// The output depends on the text and the options only, and appears whole or not at all. `signal` is asked from time to
@@ -57,7 +60,10 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     };
     let mut splits = options.splits()?;
     let [source, target] = options.languages();
-    let pipelines = [TextPipeline::new(source, &options.text)?, TextPipeline::new(target, &options.text)?];
+    let pipelines = match &options.bpe {
+        Bpe::Unigram([of_source, of_target]) => [unigram(source, of_source)?, unigram(target, of_target)?],
+        _ => [TextPipeline::new(source, &options.text)?, TextPipeline::new(target, &options.text)?],
+    };
     let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
     let output = OutputFolder::create(&options.output, options.overwrite)?;
     let spool = output.path().join("words");
@@ -82,7 +88,7 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     let has_train = splits.iter().any(|split| split.train);
 
     let subword = match &options.bpe {
-        Bpe::None => None,
+        Bpe::None | Bpe::Unigram(_) => None,
         // Without a training text there is nothing to learn from.
         Bpe::Merges(_) if !has_train => None,
         Bpe::Merges(merges) => Some(learn(&vocabulary, *merges, &check_signal)?),
@@ -119,8 +125,13 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
         dictionary.save(&dictionary_path(output.path(), language))?;
     }
     let tokenizer = output.path().join(SUBWORD_FILE);
-    if let Some(subword) = &subword {
-        subword.save(&tokenizer)?;
+    match (&subword, &options.bpe) {
+        (Some(subword), _) => subword.save(&tokenizer)?,
+        (None, Bpe::Unigram([of_source, of_target])) => {
+            files::copy_if_there(of_source, &tokenizer)?;
+            files::copy_if_there(of_target, &output.path().join(target_pieces_file(target)))?;
+        }
+        (None, _) => {}
     }
     let entry = |language: &str, dictionary: &Dictionary| DictionaryReport {
         language: language.to_string(),
@@ -130,13 +141,23 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     let report = PreprocessReport {
         dictionaries: [entry(source, &dictionaries[0]), entry(target, &dictionaries[1])],
         bpe_merges: subword.as_ref().map(|subword| subword.merges().len()),
-        tokenizer_hash: subword.is_some().then(|| file_hash(&tokenizer)).transpose()?,
+        tokenizer_hash: tokenizer.exists().then(|| file_hash(&tokenizer)).transpose()?,
         bpe_dropout: dropout,
         splits: reports,
     };
     save_settings(&output.path().join(SETTINGS_FILE), options, &report)?;
     output.finish()?;
     Ok(report)
+}
+
+/// Raw text of a language to the pieces of the unigram model in `path`.
+fn unigram(language: &str, path: &Path) -> Result<TextPipeline> {
+    let pieces = SentencePiece::load_file(path)?.ok_or_else(|| {
+        let found = if path.exists() { "another kind" } else { "no such file" };
+        let next = "import the model again, from a folder with source.spm and target.spm";
+        Error::content(path.display().to_string(), "a unigram model", found, next)
+    })?;
+    Ok(TextPipeline::of_pieces(language, pieces))
 }
 
 /// What `preprocess.json` holds.

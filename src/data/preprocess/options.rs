@@ -107,6 +107,16 @@ pub enum Bpe {
     Merges(usize),
     /// Take the encoding of a `tokenizer.json` or of a `codes` file of subword-nmt.
     File(PathBuf),
+    /// Cut raw text by the unigram models of source and target, files that [`SentencePiece::save`](crate::text::SentencePiece::save)
+    /// wrote: those of a model that was imported.
+    Unigram([PathBuf; 2]),
+}
+
+impl Bpe {
+    /// Whether it is an encoding whose merges can be left out.
+    fn has_merges(&self) -> bool {
+        matches!(self, Bpe::Merges(_) | Bpe::File(_))
+    }
 }
 
 /// BPE-dropout of the training text ([`BpeDropout`](crate::text::BpeDropout)).
@@ -263,7 +273,7 @@ impl PreprocessOptions {
         let Some(dropout) = &self.bpe_dropout else { return Ok(()) };
         // Before anything is read.
         BpeDropout::new(&[], dropout.probability, dropout.seed)?;
-        if self.bpe == Bpe::None {
+        if !self.bpe.has_merges() {
             return Err(Error::usage(
                 "expected a byte-pair encoding for BPE-dropout, found none",
                 "give --bpe-merges N or --bpe FILE",

@@ -91,6 +91,7 @@ fn is_part_of_a_dataset(name: &str) -> bool {
     let has = |start: &str, end: &str| name.starts_with(start) && name.ends_with(end);
     [SETTINGS_FILE, SUBWORD_FILE, "preprocess.log"].contains(&name)
         || has("dict.", ".txt")
+        || has("tokenizer.", ".json")
         || has("", ".bin")
         || has("", ".idx")
 }

@@ -107,7 +107,12 @@ impl TextToWords<'_> {
         let mut done = WordLines { read: pairs.len() as u64, ..WordLines::default() };
         for (source, target) in pairs {
             let lines = [self.pipelines[0].apply(source), self.pipelines[1].apply(target)];
-            let [source_words, target_words] = lines.each_ref().map(|line| words(line).count());
+            // Lengths are those of words where the pieces of words take their place, too.
+            let raw = self.pipelines[0].is_of_pieces();
+            let [source_words, target_words] = match raw {
+                true => [source, target].map(|line| words(line).count()),
+                false => lines.each_ref().map(|line| words(line).count()),
+            };
             if let Some(misfit) = self.filter.misfit(source_words, target_words) {
                 done.misfits.push(misfit);
                 continue;
