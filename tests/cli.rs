@@ -352,13 +352,18 @@ fn several_processes_want_mpi() {
         "{message}"
     );
     assert!(!lab.path("run").exists());
+    let (code, message) = launched(&["translate", "--model", "run"]);
+    assert!(code == Some(2) && message.contains("expected one process of this command, found 2"), "{message}");
     assert_eq!(launched(&["doctor"]).0, Some(0));
 }
 
 #[test]
 fn data_for_a_trained_model_are_made_as_its_own() {
     let lab = Lab::new();
-    lab.preprocess().train("run", &["--max-updates=1", "--set=validation.bleu=false"]).ok();
+    let languages = ["--source-lang=de", "--target-lang=en", "--lowercase", "--bpe-merges=20", "--joined-dictionary"];
+    let texts = ["preprocess", "--train=train", "--valid=valid", "--test=test", "--output=data"];
+    lab.nmt(&[&texts[..], &languages].concat()).ok();
+    lab.train("run", &["--max-updates=1", "--set=validation.bleu=false"]).ok();
     let preprocess = |further: &[&str]| {
         let texts = ["preprocess", "--model=run", "--train=train", "--valid=valid", "--test=test", "--output=again"];
         lab.nmt(&[&texts[..], further].concat())
@@ -378,4 +383,14 @@ fn data_for_a_trained_model_are_made_as_its_own() {
     let text = |folder: &str| common::json(&lab.path(folder).join("preprocess.json"))["text"].clone();
     assert_eq!(text("data"), text("again"));
     lab.nmt(&["preprocess", "--model=nowhere", "--train=train", "--output=x"]).fails(1, &["nowhere", "no such folder"]);
+    let tokenizer = lab.path("run/tokenizer.json");
+    std::fs::remove_file(&tokenizer).unwrap();
+    preprocess(&["--overwrite"]).fails(1, &["run/tokenizer.json: expected the byte-pair encoding", "no such file"]);
+    // Words of one treatment looked up in a dictionary of another: the table says so, and a warning.
+    let dictionaries = ["--source-dictionary=data/dict.de.txt", "--target-dictionary=data/dict.en.txt"];
+    std::fs::write(lab.path("x.de"), "quiet words\n").unwrap();
+    std::fs::write(lab.path("x.en"), "QUIET WORDS\n").unwrap();
+    let texts = ["preprocess", "--source-lang=de", "--target-lang=en", "--test=x", "--output=x"];
+    let found = lab.nmt(&[&texts[..], &dictionaries].concat());
+    assert!(found.code == 0 && found.stderr.contains("67 % of the tokens of test.de are none"), "{}", found.stderr);
 }

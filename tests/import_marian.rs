@@ -226,7 +226,10 @@ fn an_imported_model_is_trained_on() {
     };
     preprocess("without", &[]).fails(1, &["tokenizer.", "target.spm"]);
     preprocess("run", &["--lowercase"]).fails(2, &["--lowercase", "--model"]);
-    preprocess("run", &["--bpe-dropout=0.1"]).fails(2, &["byte-pair encoding"]);
+    preprocess("run", &["--bpe-dropout=0.1"]).fails(2, &["unigram pieces", "leave --bpe-dropout out"]);
+    std::fs::rename(lab.path("run/tokenizer.json"), lab.path("tokenizer.json")).unwrap();
+    preprocess("run", &[]).fails(1, &["run/tokenizer.json: expected the pieces of source text, found no such file"]);
+    std::fs::rename(lab.path("tokenizer.json"), lab.path("run/tokenizer.json")).unwrap();
     preprocess("run", &[]).ok();
     let data = nmt::data::ParallelDataset::open(&lab.path("data"), "valid", None, None).unwrap();
     let pieces = SentencePiece::read_model(&golden("source.spm")).unwrap();

@@ -149,7 +149,7 @@ fn what_differs_in_one_of_them_is_refused() {
         end_of(mpirun(&lab, &[&first[..], &[":"], &second[..]].concat()))
     };
     let ended = both(["a", "other"]);
-    let expected = "process 1 of 2: expected the configuration of process 0, found another one";
+    let expected = "process 1 of 2: expected the configuration of process 0: seed = 1, found seed = 2";
     assert_eq!((ended.code, ended.stderr.matches(expected).count()), (1, 1), "{}", ended.stderr);
     assert!(!lab.path("a/run/config.toml").exists());
     // What is wrong in one is said by it, and ends the other, which waits.
@@ -157,9 +157,14 @@ fn what_differs_in_one_of_them_is_refused() {
     assert_eq!((ended.code, ended.stderr.matches("nmt: process 1: ").count()), (1, 1), "{}", ended.stderr);
     assert!(!lab.path("a/run/log.jsonl").exists() && !lab.path("b/run").exists());
 
-    let (first, second) = (lab.train_arguments("run", UPDATES), lab.train_arguments("run", &["--stop-after=2"]));
+    let (first, shorter) = (lab.train_arguments("run", UPDATES), [UPDATES, &["--stop-after=2"]].concat());
+    let second = lab.train_arguments("run", &shorter);
     let ended = end_of(mpirun(&lab, &[&["-n", "1", NMT], &first[..], &[":", "-n", "1", NMT], &second[..]].concat()));
-    assert!(ended.stderr.contains("expected the command of process 0, found another one"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("expected the command of process 0: stop_after: None, found stop_after: Some(2)"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -250,7 +250,7 @@ fn other_data_in_one_are_refused_by_all() {
     for outcome in outcomes {
         let message = outcome.unwrap_err().to_string();
         assert!(
-            message.starts_with("process 1 of 3: expected the training data of process 0, found another one"),
+            message.starts_with("process 1 of 3: expected the training data of process 0: a, found b; "),
             "{message}"
         );
     }

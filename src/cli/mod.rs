@@ -127,6 +127,13 @@ impl CommandLine {
     pub fn run_on_text(&self) -> Option<nmt::Result<()>> {
         nmt::progress::set_quiet(self.quiet);
         signals::explain_cut_files();
+        if !matches!(
+            self.command,
+            Command::Train(_) | Command::Vision(vision::VisionCommand::Train(_)) | Command::Doctor
+        ) && let Err(error) = processes::check_alone()
+        {
+            return Some(Err(error));
+        }
         let threads = self.threads.map(usize::from);
         Some(match &self.command {
             Command::Preprocess(arguments) => arguments.run(threads),

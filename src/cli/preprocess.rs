@@ -2,10 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use nmt::data::{Bpe, DictionaryOptions, DropoutOptions, PreprocessOptions, Recipe, dictionary_path, preprocess};
+use nmt::data::{
+    Bpe, Dictionary, DictionaryOptions, DropoutOptions, PreprocessOptions, Recipe, check_agreement, dictionary_path,
+    preprocess,
+};
+use nmt::error::Error;
+use nmt::progress;
 use nmt::text::moses::Version;
 use nmt::text::{
-    LengthFilter, SUBWORD_FILE, SentencePiece, TextPipeline, TextSettings, Tokenization, target_pieces_file,
+    LengthFilter, SETTINGS_FILE, SUBWORD_FILE, SentencePiece, TextPipeline, TextSettings, Tokenization,
+    target_pieces_file,
 };
 use nmt::translation::{checkpoint_of, languages_of};
 
@@ -31,8 +37,8 @@ pub struct PreprocessArgs {
         "aggressive_hyphens", "no_escape", "min_length", "max_length", "max_ratio",
     ])]
     recipe: Option<RecipeName>,
-    /// Make data for a trained model, the run folder of `nmt train` or `nmt import`: its languages, its treatment of text, its
-    /// pieces and its dictionaries
+    /// Make data for a trained model, the run folder of `nmt train` or `nmt import`: its languages, which the names of the
+    /// files end with, its treatment of text, its pieces and its dictionaries
     #[arg(long, value_name = "RUN", conflicts_with_all = [
         "recipe", "source_lang", "target_lang", "tokenizer", "lowercase", "lowercase_first", "normalize", "moses_version",
         "aggressive_hyphens", "no_escape", "bpe_merges", "bpe", "joined_dictionary", "source_dictionary",
@@ -201,21 +207,34 @@ impl PreprocessArgs {
 fn treat_as(model: &Path, options: &mut PreprocessOptions) -> nmt::Result<()> {
     let (folder, checkpoint) = checkpoint_of(model)?;
     let [source, target] = languages_of(&checkpoint)?;
+    let dictionaries = [&source, &target].map(|language| dictionary_path(&folder, language));
+    let [of_source, of_target] = dictionaries.each_ref().map(|path| Dictionary::load(path));
+    check_agreement(&folder, [(&source, &of_source?), (&target, &of_target?)])?;
     let pieces = folder.join(SUBWORD_FILE);
+    let pieces_of_target = folder.join(target_pieces_file(&target));
+    if pieces_of_target.exists() && !pieces.exists() {
+        let next = "put it back, or import the model again";
+        return Err(Error::content(pieces.display().to_string(), "the pieces of source text", "no such file", next));
+    }
     options.bpe = if SentencePiece::load(&folder)?.is_some() {
-        let of_target = folder.join(target_pieces_file(&target));
-        Bpe::Unigram([pieces, of_target])
+        Bpe::Unigram([pieces, pieces_of_target])
     } else if pieces.exists() {
         Bpe::File(pieces)
     } else {
         Bpe::None
     };
-    // Without settings words are what stands between blanks.
-    let words = TextSettings { tokenizer: Tokenization::None, ..TextSettings::default() };
-    options.text = TextPipeline::load(&folder, &source)?.map_or(words, |text| *text.settings());
-    let dictionary = |language: &str| Some(dictionary_path(&folder, language));
-    options.source_dictionary.file = dictionary(&source);
-    options.target_dictionary.file = dictionary(&target);
+    options.text = match TextPipeline::load(&folder, &source)? {
+        Some(text) => *text.settings(),
+        None => {
+            if !matches!(options.bpe, Bpe::Unigram(_)) {
+                let folder = folder.display();
+                progress::note(format!("{folder} has no {SETTINGS_FILE}: words are taken to stand between blanks"));
+            }
+            TextSettings { tokenizer: Tokenization::None, ..TextSettings::default() }
+        }
+    };
+    let [of_source, of_target] = dictionaries;
+    (options.source_dictionary.file, options.target_dictionary.file) = (Some(of_source), Some(of_target));
     (options.source_language, options.target_language) = (source, target);
     Ok(())
 }

@@ -129,6 +129,23 @@ fn gpus() -> usize {
     usize::try_from(tch::Cuda::device_count()).unwrap_or(1).max(1)
 }
 
+/// Refuse to run once for each process of `mpirun` what knows nothing of others. Other launchers start independent jobs, too.
+///
+/// # Errors
+/// [`Error::Usage`] where it would.
+pub fn check_alone() -> Result<()> {
+    match launched() {
+        Some((name, Some(size))) if name == RANKS[0] && size > 1 => Err(Error::usage(
+            format!("expected one process of this command, found {size}"),
+            format!(
+                "start it without mpirun: several processes are for `nmt train` and `nmt vision train`; or, for jobs that have \
+                     nothing to do with each other, by env -u {name} nmt …"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Whether this process prints results: of several that train together the first one does.
 pub fn prints() -> bool {
     !BEHIND.load(Ordering::Relaxed)

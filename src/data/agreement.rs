@@ -59,7 +59,7 @@ pub fn check_agreement(dir: &Path, dictionaries: [(&str, &Dictionary); 2]) -> Re
             return refuse(&path, &expected, "another one");
         }
     } else if path.exists() && !report.dictionaries.is_empty() {
-        let expected = format!("no such file, since {SETTINGS_FILE} beside it has no pieces of words");
+        let expected = format!("no byte-pair encoding, since {SETTINGS_FILE} beside it has none");
         return refuse(&path, &expected, "one");
     }
     Ok(())

@@ -101,13 +101,15 @@ pub fn batch_by_size(
             if limits.skip_too_long {
                 continue;
             }
+            let raise = match limits.max_length {
+                Some(positions) if positions == limits.longest() => "raise model.max_positions",
+                _ => "raise the tokens of a batch (--max-tokens; training.max_tokens, gradinit.max_tokens)",
+            };
             return Err(Error::content(
-                format!("sentence pair {i}"),
+                format!("sentence pair {} (from 1)", i + 1),
                 format!("at most {} tokens, </s> included", limits.longest()),
                 format!("{}", length(i)),
-                "raise the tokens of a batch (--max-tokens; training.max_tokens, gradinit.max_tokens) or \
-                 model.max_positions, or leave long sentences out with \
-                 --set training.skip_too_long=true",
+                format!("{raise}, or leave long sentences out with --set training.skip_too_long=true"),
             ));
         }
         let longest_with = longest.max(length(i));
@@ -191,7 +193,7 @@ mod tests {
         let (source, target) = ([3, 4, 3], [3, 11, 3]);
         let limits = Limits { max_tokens: Some(10), ..Limits::default() };
         let message = epoch_batches(&source, &target, &limits, 1, 1).unwrap_err().to_string();
-        assert!(message.contains("pair 1") && message.contains("at most 10") && message.contains("found 11"));
+        assert!(message.contains("pair 2 (from 1)") && message.contains("at most 10") && message.contains("found 11"));
         assert_eq!(limits.too_long(&source, &target), [1]);
         let limits = Limits { skip_too_long: true, ..limits };
         let mut seen = epoch_batches(&source, &target, &limits, 1, 1).unwrap().concat();

@@ -31,6 +31,8 @@ pub struct Rehearsal {
     pub memory: Option<u64>,
     /// Seconds of an update, the mean over a sample of batches.
     pub seconds_per_update: f64,
+    /// Processes that share its batches.
+    pub processes: usize,
 }
 
 /// Train from `checkpoint` on the largest batch of the first epoch, and on some others of it, for nothing: `checkpoint` is spoilt.
@@ -78,6 +80,7 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
         done,
         largest: data.describe(largest).0,
         memory: peak_memory().filter(|_| on_processor),
+        processes,
         seconds_per_update: (gradients * one_after_another as f64 + steps) / sample.len() as f64,
     })
 }
@@ -91,6 +94,13 @@ impl fmt::Display for Rehearsal {
         writeln!(f, "parameters     {}", self.parameters)?;
         writeln!(f, "batches        {} an epoch", self.batches)?;
         writeln!(f, "largest batch  {}", self.largest)?;
+        if self.processes > 1 {
+            writeln!(
+                f,
+                "processes      {}; memory is that of the first, time without what they tell each other",
+                self.processes
+            )?;
+        }
         writeln!(f, "memory         {memory}")?;
         writeln!(f, "an update      {:.3} s", self.seconds_per_update)?;
         let left = if self.done > 0 { format!(" that are left after {}", self.done) } else { String::new() };

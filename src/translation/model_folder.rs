@@ -70,7 +70,7 @@ pub fn checkpoint_of(named: &Path) -> Result<(PathBuf, PathBuf)> {
             named.display().to_string(),
             format!("a run folder with {BEST} or {LAST}"),
             if named.is_dir() { "neither" } else { "no such folder" },
-            "give the --output folder of `nmt train`",
+            "give the --output folder of `nmt train`, or of `nmt import`, which makes one of another program's model",
         )
     })?;
     Ok((named.to_path_buf(), checkpoint))

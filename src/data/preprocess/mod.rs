@@ -147,6 +147,7 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     };
     save_settings(&output.path().join(SETTINGS_FILE), options, &report)?;
     output.finish()?;
+    report.note_unknown();
     Ok(report)
 }
 

@@ -112,13 +112,6 @@ pub enum Bpe {
     Unigram([PathBuf; 2]),
 }
 
-impl Bpe {
-    /// Whether it is an encoding whose merges can be left out.
-    fn has_merges(&self) -> bool {
-        matches!(self, Bpe::Merges(_) | Bpe::File(_))
-    }
-}
-
 /// BPE-dropout of the training text ([`BpeDropout`](crate::text::BpeDropout)).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct DropoutOptions {
@@ -273,7 +266,13 @@ impl PreprocessOptions {
         let Some(dropout) = &self.bpe_dropout else { return Ok(()) };
         // Before anything is read.
         BpeDropout::new(&[], dropout.probability, dropout.seed)?;
-        if !self.bpe.has_merges() {
+        if matches!(self.bpe, Bpe::Unigram(_)) {
+            return Err(Error::usage(
+                "expected a byte-pair encoding for BPE-dropout, found a model with unigram pieces",
+                "leave --bpe-dropout out",
+            ));
+        }
+        if self.bpe == Bpe::None {
             return Err(Error::usage(
                 "expected a byte-pair encoding for BPE-dropout, found none",
                 "give --bpe-merges N or --bpe FILE",

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::options::DropoutOptions;
+use crate::progress;
 use crate::text::Misfit;
 
 /// What [`preprocess`](super::preprocess) read and wrote.
@@ -84,6 +85,27 @@ pub struct SideReport {
     pub tokens: u64,
     /// Tokens that became `<unk>`.
     pub unknown: u64,
+}
+
+/// More unknown tokens than this, in percent, are no accident.
+const MANY_UNKNOWN: f64 = 10.0;
+
+impl PreprocessReport {
+    /// Say of which texts the dictionaries do not know many tokens.
+    pub(super) fn note_unknown(&self) {
+        for split in &self.splits {
+            for side in &split.sides {
+                let percent = 100.0 * side.unknown as f64 / side.tokens.max(1) as f64;
+                if percent > MANY_UNKNOWN {
+                    progress::note(format!(
+                        "warning: {percent:.0} % of the tokens of {}.{} are none of its dictionary: was that made of text that \
+                         was treated in the same way?",
+                        split.split, side.language
+                    ));
+                }
+            }
+        }
+    }
 }
 
 /// A table: a line for every split and language, then a line for every dictionary.

@@ -110,12 +110,33 @@ pub fn agree(processes: &dyn Communicator, what: &str, value: &str) -> Result<()
     let first = of_first(processes, own)?;
     let differs = everyones(processes, f64::from(u8::from(own != first)))?;
     let Some(other) = differs.iter().position(|differs| *differs != 0.0) else { return Ok(()) };
+    let [expected, found] = [text_of(processes, 0, value)?, text_of(processes, other, value)?];
+    let (expected, found) = first_difference(&expected, &found);
     Err(Error::content(
         format!("process {other} of {}", processes.size()),
-        format!("the {what} of process 0"),
-        "another one",
+        format!("the {what} of process 0: {expected}"),
+        found,
         "give all processes one command, and their machines, of one kind, the same files",
     ))
+}
+
+/// The text that the process of this rank has, where each has one.
+fn text_of(processes: &dyn Communicator, rank: usize, own: &str) -> Result<String> {
+    let own = if processes.rank() == rank { own } else { "" };
+    let length = sums(processes, &[own.len() as f64])?[0] as usize;
+    let mut bytes: Vec<f64> = own.bytes().map(f64::from).collect();
+    bytes.resize(length, 0.0);
+    let bytes: Vec<u8> = sums(processes, &bytes)?.into_iter().map(|byte| byte as u8).collect();
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The first parts of two texts, lines or what stands between commas, that differ.
+fn first_difference(one: &str, other: &str) -> (String, String) {
+    let parts = |text: &str| text.split(['\n', ',']).map(|part| part.trim().to_string()).collect::<Vec<_>>();
+    let (one, other) = (parts(one), parts(other));
+    let end = || "its end".to_string();
+    let at = one.iter().zip(&other).position(|(one, other)| one != other).unwrap_or(one.len().min(other.len()));
+    (one.get(at).cloned().unwrap_or_else(end), other.get(at).cloned().unwrap_or_else(end))
 }
 
 /// How many processes say the same as this one: those before it, and all, with this one.
@@ -140,4 +161,20 @@ fn of_tensor(tensor: &Tensor) -> Vec<f64> {
     let count = numbers.len();
     tensor.to_device(Device::Cpu).to_kind(Kind::Double).copy_data(&mut numbers, count);
     numbers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_named() {
+        let of = |one: &str, other: &str| first_difference(one, other);
+        assert_eq!(
+            of("{ a: 1, b: Some(4), c: 2 }", "{ a: 1, b: Some(5), c: 2 }"),
+            ("b: Some(4)".into(), "b: Some(5)".into())
+        );
+        assert_eq!(of("x\ny = 1\n", "x\n"), ("y = 1".into(), String::new()));
+        assert_eq!(of("a", "a,b"), ("its end".into(), "b".into()));
+    }
 }
