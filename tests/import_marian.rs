@@ -231,6 +231,11 @@ fn an_imported_model_is_trained_on() {
     preprocess("run", &[]).fails(1, &["run/tokenizer.json: expected the pieces of source text, found no such file"]);
     std::fs::rename(lab.path("tokenizer.json"), lab.path("run/tokenizer.json")).unwrap();
     preprocess("run", &[]).ok();
+    let shown = lab.nmt(&["data", "show", "--data=data", "--split=valid", "--remove-bpe", "--lang", target]).ok();
+    assert_eq!(shown.lines().count(), pairs.len());
+    assert!(!shown.contains('▁') && shown.contains(' '), "{shown}");
+    let turned = ["train", "--data=data", "--source-lang", target, "--target-lang", source, "--output=x"];
+    lab.nmt(&turned).fails(2, &["data/tokenizer.xb.json: expected data of xb as the source"]);
     let data = nmt::data::ParallelDataset::open(&lab.path("data"), "valid", None, None).unwrap();
     let pieces = SentencePiece::read_model(&golden("source.spm")).unwrap();
     for (index, (text, translation)) in pairs.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nmt::data::{DataFolder, Dictionary, EOS, IndexedDataset};
 use nmt::error::Error;
-use nmt::text::join_subwords;
+use nmt::text::{SentencePiece, join_pieces, join_subwords};
 
 /// Print a split of a dataset, a sentence a line, as it was binarised; words that are not in the dictionary are `<unk>`.
 /// Without --split and --lang: what the folder holds.
@@ -51,9 +51,10 @@ impl DataShowArgs {
         let dictionary = Dictionary::load(&path)?;
         let dataset = IndexedDataset::open(&folder.prefix(split, lang))?;
         dataset.check_ids(dictionary.len(), &path)?;
+        let of_raw_text = SentencePiece::load(&self.data)?.is_some();
         let mut out = BufWriter::new(io::stdout().lock());
         let written = (0..dataset.len())
-            .try_for_each(|i| writeln!(out, "{}", self.sentence(&dataset.get(i), &dictionary)))
+            .try_for_each(|i| writeln!(out, "{}", self.sentence(&dataset.get(i), &dictionary, of_raw_text)))
             .and_then(|()| out.flush());
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -61,14 +62,18 @@ impl DataShowArgs {
         }
     }
 
-    fn sentence(&self, ids: &[i64], dictionary: &Dictionary) -> String {
+    fn sentence(&self, ids: &[i64], dictionary: &Dictionary, of_raw_text: bool) -> String {
         if self.ids {
             return ids.iter().map(i64::to_string).collect::<Vec<_>>().join(" ");
         }
         // Only the last `</s>` was added; others stood in the text.
         let ids = ids.strip_suffix(&[EOS]).unwrap_or(ids);
         let line = ids.iter().map(|&id| dictionary.symbol(id)).collect::<Vec<_>>().join(" ");
-        if self.remove_bpe { join_subwords(&line) } else { line }
+        match (self.remove_bpe, of_raw_text) {
+            (true, true) => join_pieces(line.split(' ')),
+            (true, false) => join_subwords(&line),
+            (false, _) => line,
+        }
     }
 }
 

@@ -141,7 +141,11 @@ impl ImportArgs {
         };
         let dictionaries = marian.dictionaries();
         let (model, theta) = built(&config, &dictionaries, folder, &marian.weights()?)?;
-        let (pieces, target_pieces) = (Some(marian.pieces()?), marian.target_pieces()?);
+        let pieces = Some(marian.pieces()?);
+        let target_pieces = marian.target_pieces().unwrap_or_else(|error| {
+            progress::note(format!("warning: {error}"));
+            None
+        });
         Ok(Imported { config, languages, dictionaries, model, theta, optimizer: None, pieces, target_pieces })
     }
 

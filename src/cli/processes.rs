@@ -93,13 +93,14 @@ fn join() -> Result<Box<dyn Communicator>> {
 fn join() -> Result<Box<dyn Communicator>> {
     match launched() {
         None | Some((_, Some(1))) => Ok(Box::new(Alone)),
-        Some((name, size)) => Err(Error::usage(
+        Some((_, size)) => Err(Error::usage(
             format!(
                 "started as one of {} processes, by a program that was built without MPI",
                 size.map_or("several".into(), |size| size.to_string())
             ),
             format!(
-                "build it with `cargo build --release --features mpi`; to train each by itself: env -u {name} nmt train …"
+                "build it with `cargo build --release --features mpi`; to train each by itself: {} nmt train …",
+                unset()
             ),
         )),
     }
@@ -139,7 +140,8 @@ pub fn check_alone() -> Result<()> {
             format!("expected one process of this command, found {size}"),
             format!(
                 "start it without mpirun: several processes are for `nmt train` and `nmt vision train`; or, for jobs that have \
-                     nothing to do with each other, by env -u {name} nmt …"
+                     nothing to do with each other, by {} nmt …",
+                unset()
             ),
         )),
         _ => Ok(()),
@@ -181,6 +183,12 @@ pub fn end(code: i32) {
     }
     #[cfg(not(feature = "mpi"))]
     let _ = code;
+}
+
+/// The command before `nmt` with which it knows nothing of a launcher.
+fn unset() -> String {
+    let set = RANKS.into_iter().filter(|name| std::env::var_os(name).is_some());
+    set.fold("env".to_string(), |command, name| format!("{command} -u {name}"))
 }
 
 /// The number of this process, where a launcher has started it.

@@ -112,7 +112,9 @@ impl RunOptions {
             for entry in entries {
                 let entry = entry.map_err(Error::io("read", &self.output))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
-                let of_data = name == "preprocess.json" || name.starts_with("tokenizer.") || name.starts_with("dict.");
+                let of_data = name == "preprocess.json"
+                    || (name.starts_with("tokenizer.") && name.ends_with(".json"))
+                    || name.starts_with("dict.");
                 let trained = name == BEST
                     || name.starts_with("checkpoint-")
                     || (name == LOG && entry.metadata().is_ok_and(|file| file.len() > 0));
@@ -291,7 +293,7 @@ fn note_other_optimizer(path: &Path, optimizer: &OptimizerConfig) -> Result<()> 
 
 /// Keys that may change between a run and its continuation, whatever is trained.
 const MAY_CHANGE: [&str; 8] = [
-    "training.update_frequency", // With another number of processes: RunOptions::check_batches_an_update.
+    "training.update_frequency", // With another number of processes: RunOptions::check_batches_per_update.
     "training.log_every",
     "training.checkpoint_every",
     "training.keep_checkpoints",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use nmt::score::Tokenizer;
 use nmt::text::SentencePiece;
+use nmt::translation::checkpoint_of;
 use nmt::{Error, Result, files};
 
 use super::score_options::{ScoreOptions, TestOptions};
@@ -76,12 +77,17 @@ impl ScoreArgs {
     pub fn run(&self) -> Result<()> {
         let Some(data) = &self.data else { return self.run_on_files() };
         let mut options = self.options.clone();
-        if !self.detokenize && SentencePiece::load(data)?.is_none() {
+        let systems = self.systems();
+        let of_raw_text = match systems.iter().flatten().next() {
+            Some(model) => SentencePiece::load(&checkpoint_of(model)?.0)?.is_some(),
+            None => false,
+        };
+        if !self.detokenize && !of_raw_text {
             // The data are tokenised, but for pieces of raw text: another tokenizer would give a number that compares with nothing.
             options.default_tokenizer = Tokenizer::None;
         }
         let split = Split { data, name: &self.split, detokenize: self.detokenize, search: &self.search };
-        self.print(&options, split.translate(&self.systems())?)
+        self.print(&options, split.translate(&systems)?)
     }
 
     /// The paths of each system: several for models that translate together.

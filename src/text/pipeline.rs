@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{SETTINGS_FILE, SentencePiece, join_pieces, join_subwords, moses};
+use super::{SETTINGS_FILE, join_subwords, moses};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -46,8 +46,6 @@ pub struct TextPipeline {
     settings: TextSettings,
     normalizer: Option<moses::PunctuationNormalizer>,
     tokenizer: Option<(moses::Tokenizer, moses::Detokenizer)>,
-    /// Raw text becomes these pieces, in the place of words.
-    pieces: Option<SentencePiece>,
 }
 
 /// What is needed of `preprocess.json`.
@@ -95,23 +93,7 @@ impl TextPipeline {
             Tokenization::None => None,
         };
         let normalizer = settings.normalize.then(|| moses::PunctuationNormalizer::new(language, version));
-        Ok(TextPipeline { language: language.to_string(), settings: *settings, normalizer, tokenizer, pieces: None })
-    }
-
-    /// The pipeline of raw text whose pieces stand for its words.
-    pub fn of_pieces(language: &str, pieces: SentencePiece) -> TextPipeline {
-        TextPipeline {
-            language: language.to_string(),
-            settings: TextSettings { tokenizer: Tokenization::None, ..TextSettings::default() },
-            normalizer: None,
-            tokenizer: None,
-            pieces: Some(pieces),
-        }
-    }
-
-    /// Whether pieces of words stand for words.
-    pub fn is_of_pieces(&self) -> bool {
-        self.pieces.is_some()
+        Ok(TextPipeline { language: language.to_string(), settings: *settings, normalizer, tokenizer })
     }
 
     /// The pipeline that the data or the model of a folder was made with, for one of its languages; none for a folder
@@ -137,9 +119,6 @@ impl TextPipeline {
     /// A raw line to words, separated by blanks: lower-case if that comes first, normalise, tokenise, lower-case if
     /// that comes last.
     pub fn apply(&self, raw: &str) -> String {
-        if let Some(pieces) = &self.pieces {
-            return pieces.pieces(raw).join(" ");
-        }
         let mut line = if self.settings.lowercase_first { moses::lowercase(raw) } else { raw.to_string() };
         if let Some(normalizer) = &self.normalizer {
             line = normalizer.normalize(&line);
@@ -153,9 +132,6 @@ impl TextPipeline {
     /// A line of a translation to readable text: join the pieces of words, detokenise, undo Moses' escapes. Case and
     /// punctuation that [`apply`](TextPipeline::apply) changed do not come back.
     pub fn restore(&self, line: &str) -> String {
-        if self.is_of_pieces() {
-            return join_pieces(line.split(' '));
-        }
         let joined = join_subwords(line);
         match &self.tokenizer {
             Some((_, detokenizer)) => detokenizer.detokenize(&joined),

@@ -200,9 +200,8 @@ pub fn check_run<D: TrainingData>(
 /// Several processes share the batches of an update: process r of n takes number r, r + n, … of them, with the random numbers
 /// that they have where one process takes them all, and the gradients are added up. So the update is that of one process, but
 /// for the rounding of a sum in another order. Running statistics, which one process moves batch by batch, are averaged after it over
-/// those that had a batch. The first process gives θ and the
-/// optimiser's vectors to the others at the start, validates, and alone writes.
-/// Where θ has drifted apart by then, by machines that round in other ways, the run is given up.
+/// those that had a batch. The first process gives θ and the optimiser's vectors to the others at the start, validates, and alone
+/// writes. Before a validation θ is compared: where machines round in other ways and it has drifted apart, the run is given up.
 ///
 /// # Errors
 /// [`Error::NonFinite`] when three updates in a row were not made, after saving the checkpoint `anomaly`;

@@ -36,8 +36,20 @@ pub fn identity(
 /// The Transformer of a configuration for the dictionaries of a dataset, and the identity of its checkpoints.
 ///
 /// # Errors
-/// As [`Transformer::new`].
+/// As [`Transformer::new`]; [`Error::Usage`] for data of a model's own pieces that are turned round: they are of one direction.
 pub fn model_for(dataset: &ParallelDataset, config: &Config) -> Result<(Transformer, BTreeMap<String, String>)> {
+    let folder = &dataset.folder;
+    let turned = folder.dir().join(target_pieces_file(folder.source_lang()));
+    if turned.exists() {
+        return Err(Error::usage(
+            format!(
+                "{}: expected data of {} as the source, found it as the target",
+                turned.display(),
+                folder.source_lang()
+            ),
+            "train in the direction of the model that the data were made for",
+        ));
+    }
     let (source, target) = (&dataset.source_dictionary, &dataset.target_dictionary);
     let identity = identity(dataset.folder.source_lang(), dataset.folder.target_lang(), source, target);
     let (symbols, smoothing) = ([source.len() as i64, target.len() as i64], config.training.label_smoothing);

@@ -60,9 +60,10 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     };
     let mut splits = options.splits()?;
     let [source, target] = options.languages();
-    let pipelines = match &options.bpe {
-        Bpe::Unigram([of_source, of_target]) => [unigram(source, of_source)?, unigram(target, of_target)?],
-        _ => [TextPipeline::new(source, &options.text)?, TextPipeline::new(target, &options.text)?],
+    let pipelines = [TextPipeline::new(source, &options.text)?, TextPipeline::new(target, &options.text)?];
+    let unigram = match &options.bpe {
+        Bpe::Unigram([of_source, of_target]) => Some([unigram(of_source)?, unigram(of_target)?]),
+        _ => None,
     };
     let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
     let output = OutputFolder::create(&options.output, options.overwrite)?;
@@ -79,7 +80,8 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     let mut reports = Vec::new();
     for split in &splits {
         let filter = if split.train { options.lengths } else { LengthFilter::default() };
-        let stage = TextToWords { split, pipelines: &pipelines, filter, spool: &spool, threads };
+        let unigram = unigram.as_ref();
+        let stage = TextToWords { split, pipelines: &pipelines, unigram, filter, spool: &spool, threads };
         reports.extend(stage.run(&mut vocabulary, &check_signal)?);
     }
     if unpacked.exists() {
@@ -94,7 +96,8 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
         Bpe::Merges(merges) => Some(learn(&vocabulary, *merges, &check_signal)?),
         Bpe::File(path) => Some(Subword::read(path)?),
     };
-    let mut pieces = Pieces::of(&vocabulary, subword.as_ref(), threads, &check_signal)?;
+    let whole = unigram.is_some();
+    let mut pieces = Pieces::of(&vocabulary, subword.as_ref(), whole, threads, &check_signal)?;
     // Besides the pieces without dropout, of which other texts consist.
     let dropout = options.bpe_dropout.filter(|_| has_train && subword.is_some());
     if let (Some(given), Some(subword)) = (&dropout, &subword) {
@@ -147,18 +150,19 @@ pub fn preprocess(options: &PreprocessOptions, signal: impl Fn() -> Option<i32>)
     };
     save_settings(&output.path().join(SETTINGS_FILE), options, &report)?;
     output.finish()?;
-    report.note_unknown();
+    if options.has_dictionaries() {
+        report.note_unknown();
+    }
     Ok(report)
 }
 
-/// Raw text of a language to the pieces of the unigram model in `path`.
-fn unigram(language: &str, path: &Path) -> Result<TextPipeline> {
-    let pieces = SentencePiece::load_file(path)?.ok_or_else(|| {
+/// The unigram model in `path`.
+fn unigram(path: &Path) -> Result<SentencePiece> {
+    SentencePiece::load_file(path)?.ok_or_else(|| {
         let found = if path.exists() { "another kind" } else { "no such file" };
         let next = "import the model again, from a folder with source.spm and target.spm";
         Error::content(path.display().to_string(), "a unigram model", found, next)
-    })?;
-    Ok(TextPipeline::of_pieces(language, pieces))
+    })
 }
 
 /// What `preprocess.json` holds.

@@ -98,7 +98,7 @@ impl PreprocessReport {
                 let percent = 100.0 * side.unknown as f64 / side.tokens.max(1) as f64;
                 if percent > MANY_UNKNOWN {
                     progress::note(format!(
-                        "warning: {percent:.0} % of the tokens of {}.{} are none of its dictionary: was that made of text that \
+                        "warning: {percent:.0} % of the tokens of {}.{} are not in its dictionary: was that made of text that \
                          was treated in the same way?",
                         split.split, side.language
                     ));

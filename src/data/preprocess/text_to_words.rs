@@ -9,7 +9,7 @@ use super::vocabulary::Vocabulary;
 use crate::data::words;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
-use crate::text::{LengthFilter, Misfit, PairReader, TextPipeline, blank_separated, in_order};
+use crate::text::{LengthFilter, Misfit, PairReader, SentencePiece, TextPipeline, blank_separated, in_order};
 
 /// Pairs of lines that a thread works on at a time.
 const PAIRS: usize = 1000;
@@ -18,6 +18,8 @@ const PAIRS: usize = 1000;
 pub struct TextToWords<'a> {
     pub split: &'a SplitFiles,
     pub pipelines: &'a [TextPipeline; 2],
+    /// What cuts raw text into pieces, which take the place of words.
+    pub unigram: Option<&'a [SentencePiece; 2]>,
     pub filter: LengthFilter,
     /// The folder that the numbers wait in.
     pub spool: &'a Path,
@@ -106,19 +108,21 @@ impl TextToWords<'_> {
     fn work(&self, pairs: &[(String, String)]) -> WordLines {
         let mut done = WordLines { read: pairs.len() as u64, ..WordLines::default() };
         for (source, target) in pairs {
-            let lines = [self.pipelines[0].apply(source), self.pipelines[1].apply(target)];
-            // Lengths are those of words where the pieces of words take their place, too.
-            let raw = self.pipelines[0].is_of_pieces();
-            let [source_words, target_words] = match raw {
-                true => [source, target].map(|line| words(line).count()),
-                false => lines.each_ref().map(|line| words(line).count()),
+            let lines = match self.unigram {
+                Some(_) => [source.clone(), target.clone()],
+                None => [self.pipelines[0].apply(source), self.pipelines[1].apply(target)],
             };
+            let [source_words, target_words] = lines.each_ref().map(|line| words(line).count());
             if let Some(misfit) = self.filter.misfit(source_words, target_words) {
                 done.misfits.push(misfit);
                 continue;
             }
             let vocabulary = &mut done.vocabulary;
-            done.pairs.push(lines.map(|line| blank_separated(&line).map(|word| vocabulary.id(word)).collect()));
+            done.pairs.push(match self.unigram {
+                Some([of_source, of_target]) => [of_source.pieces(&lines[0]), of_target.pieces(&lines[1])]
+                    .map(|pieces| pieces.iter().map(|piece| vocabulary.id(piece)).collect()),
+                None => lines.map(|line| blank_separated(&line).map(|word| vocabulary.id(word)).collect()),
+            });
         }
         done
     }

@@ -28,10 +28,11 @@ pub struct Pieces {
 
 impl Pieces {
     /// Cut the words by `subword`, where there is one. A word here may hold white space other than blanks, at which a
-    /// dictionary separates.
+    /// dictionary separates; where words are pieces already, they stay `whole`.
     pub fn of(
         vocabulary: &Vocabulary,
         subword: Option<&Subword>,
+        whole: bool,
         threads: usize,
         check_signal: &dyn Fn() -> Result<()>,
     ) -> Result<Pieces> {
@@ -46,10 +47,15 @@ impl Pieces {
         let take = |some: Vec<(String, [u64; 2])>| {
             check_signal()?;
             for (segmented, counts) in some {
-                for piece in words(&segmented) {
+                let mut push = |piece: &str| {
                     let id = pieces.vocabulary.id(piece);
                     pieces.vocabulary.count(id, counts);
                     pieces.of_words.push(id);
+                };
+                if whole {
+                    push(&segmented);
+                } else {
+                    words(&segmented).for_each(push);
                 }
                 pieces.ends.push(pieces.of_words.len());
             }

@@ -12,6 +12,8 @@ use super::{Communicator, of_tensor};
 use crate::error::{Error, Result};
 
 /// Processes with a GPU each. What is on the processors goes the way that they had before.
+///
+/// It is not taken apart: that would wait for the others, and a process that fails has to end first.
 pub struct Nccl {
     others: Box<dyn Communicator>,
     communicator: sys::ncclComm_t,
@@ -100,12 +102,5 @@ impl Communicator for Nccl {
         unsafe { result::broadcast(data, data, count, kind, 0, self.communicator, std::ptr::null_mut()) }
             .map_err(|error| refused("a broadcast", &error.0))?;
         Ok(())
-    }
-}
-
-impl Drop for Nccl {
-    fn drop(&mut self) {
-        // SAFETY: NCCL made it, and nothing uses it any more.
-        let _ = unsafe { result::comm_destroy(self.communicator) };
     }
 }
