@@ -38,27 +38,25 @@ impl Processes {
     /// given one command.
     pub fn join(command: &impl std::fmt::Debug, threads: Option<usize>) -> Result<Processes> {
         let all = join()?;
-        if all.rank() > 0 {
+        if all.size() == 1 {
+            return Ok(Processes { all, device: machine::device() });
+        }
+        if !all.is_first() {
             BEHIND.store(true, Ordering::Relaxed);
             progress::set_quiet(true);
         }
         agree(&*all, "command", &format!("{command:?}"))?;
         let (_, with_these_cores) = how_many_alike(&*all, &machine::cores_of_this_process())?;
-        if threads.is_none() && all.size() > 1 {
+        if threads.is_none() {
             tch::set_num_threads((machine::machine().cores / with_these_cores).max(1) as i32);
         }
         let (before, on_this_machine) = how_many_alike(&*all, &machine::identity())?;
         let device = match machine::device() {
-            Device::Cuda(_) if all.size() > 1 => Device::Cuda(before % gpus()),
+            Device::Cuda(_) => Device::Cuda(before % gpus()),
             device => device,
         };
         let all = over_nccl(all, device, on_this_machine)?;
         Ok(Processes { all, device })
-    }
-
-    /// Whether this process is the one that writes.
-    pub fn is_first(&self) -> bool {
-        self.all.rank() == 0
     }
 
     /// `2 processes of 4 threads`, for a line that says what trains.
@@ -115,7 +113,7 @@ fn over_nccl(all: Box<dyn Communicator>, device: Device, on_this_machine: usize)
     };
     let (_, as_this) = how_many_alike(&*all, if own.is_some() { "a GPU of its own" } else { "none" })?;
     match own {
-        Some(gpu) if as_this == all.size() && all.size() > 1 => Ok(Box::new(nmt::train::Nccl::join(all, gpu)?)),
+        Some(gpu) if as_this == all.size() => Ok(Box::new(nmt::train::Nccl::join(all, gpu)?)),
         _ => Ok(all),
     }
 }

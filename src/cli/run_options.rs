@@ -11,10 +11,10 @@ use nmt::report::ENVIRONMENT;
 use nmt::task::Task;
 use nmt::train::{
     BEST, CONFIG, Checkpoint, LAST, LOG, LoopConfig, Outcome, RunLock, TrainingData, agree, check_run, load_state,
-    load_weights, rehearse, wait_for_all,
+    load_weights, rehearse,
 };
 use nmt::{Result, files, machine, progress};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::gradinit_learn::LEARNT_FOR;
 use super::model_options::name_of;
@@ -176,7 +176,7 @@ impl RunOptions {
     ) -> Result<()> {
         checkpoint.state.config = config;
         check_run(data, checkpoint, &self.output, &*processes.all)?;
-        if self.dry_run || !processes.is_first() {
+        if self.dry_run || !processes.all.is_first() {
             return Ok(());
         }
         files::write_whole(&self.saved_config(), checkpoint.state.config.as_bytes())?;
@@ -204,22 +204,20 @@ impl RunOptions {
     /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the
     /// parameters of `--init`, or what `fresh` draws. `--dry-run` takes and makes no folder; of several processes the first does,
     /// when all have seen what there was.
-    #[allow(clippy::too_many_arguments)]
     pub fn begin<T: Task>(
         &self,
         going_on: bool,
         task: &T,
         optimizer: &OptimizerConfig,
         identity: &BTreeMap<String, String>,
-        device: Device,
         processes: &Processes,
         fresh: impl FnOnce() -> Result<Tensor>,
     ) -> Result<(Checkpoint, Option<RunLock>)> {
         let (layout, run) = (task.layout(), &self.output);
-        let writes = !self.dry_run && processes.is_first();
+        let device = processes.device;
+        let writes = !self.dry_run && processes.all.is_first();
         let take = || if writes { RunLock::take(run).map(Some) } else { Ok(None) };
         agree(&*processes.all, "beginning of the run", if going_on { "--resume" } else { "start" })?;
-        wait_for_all(&*processes.all)?;
         if going_on {
             let lock = take()?;
             if let Some(init) = &self.init {

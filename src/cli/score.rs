@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 
 use nmt::score::Tokenizer;
-use nmt::text::SentencePiece;
-use nmt::translation::checkpoint_of;
 use nmt::{Error, Result, files};
 
 use super::score_options::{ScoreOptions, TestOptions};
@@ -77,17 +75,13 @@ impl ScoreArgs {
     pub fn run(&self) -> Result<()> {
         let Some(data) = &self.data else { return self.run_on_files() };
         let mut options = self.options.clone();
-        let systems = self.systems();
-        let of_raw_text = match systems.iter().flatten().next() {
-            Some(model) => SentencePiece::load(&checkpoint_of(model)?.0)?.is_some(),
-            None => false,
-        };
-        if !self.detokenize && !of_raw_text {
-            // The data are tokenised, but for pieces of raw text: another tokenizer would give a number that compares with nothing.
+        let split = Split { data, name: &self.split, detokenize: self.detokenize, search: &self.search };
+        let material = split.translate(&self.systems())?;
+        if material.tokenised {
+            // Another tokenizer would give a number that compares with nothing.
             options.default_tokenizer = Tokenizer::None;
         }
-        let split = Split { data, name: &self.split, detokenize: self.detokenize, search: &self.search };
-        self.print(&options, split.translate(&systems)?)
+        self.print(&options, material)
     }
 
     /// The paths of each system: several for models that translate together.

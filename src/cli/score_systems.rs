@@ -21,6 +21,8 @@ pub struct Material {
     pub references: Vec<Vec<String>>,
     /// How models were searched for the translations of each system; none of files.
     pub searches: Vec<SearchConfig>,
+    /// Models made them of data that are tokenised, and they still are.
+    pub tokenised: bool,
 }
 
 impl Material {
@@ -51,7 +53,7 @@ impl Material {
             systems.push(System { name: path.display().to_string(), lines });
         }
         let references = references.iter().map(read).collect::<Result<_>>()?;
-        Ok(Material { systems, references, searches: Vec::new() })
+        Ok(Material { systems, references, searches: Vec::new(), tokenised: false })
     }
 }
 
@@ -70,20 +72,14 @@ pub struct Split<'a> {
 impl Split<'_> {
     /// Translate the split with each of `systems`: models that translate together.
     pub fn translate(&self, systems: &[Vec<PathBuf>]) -> Result<Material> {
-        let mut material = Material { systems: Vec::new(), references: Vec::new(), searches: Vec::new() };
-        for models in systems {
-            let (lines, references, search) = self.translate_with(models)?;
-            let names: Vec<String> = models.iter().map(|path| path.display().to_string()).collect();
-            material.systems.push(System { name: names.join(" + "), lines });
-            // The same for every model: each was trained with the dictionaries of the data.
-            material.references = vec![references];
-            material.searches.push(search);
-        }
+        let mut material =
+            Material { systems: Vec::new(), references: Vec::new(), searches: Vec::new(), tokenised: false };
+        systems.iter().try_for_each(|models| self.translate_with(models, &mut material))?;
         Ok(material)
     }
 
-    /// The translations of a model, the references, and how the model was searched.
-    fn translate_with(&self, models: &[PathBuf]) -> Result<(Vec<String>, Vec<String>, SearchConfig)> {
+    /// Add the translations of models that translate together, the references, and how the models were searched.
+    fn translate_with(&self, models: &[PathBuf], material: &mut Material) -> Result<()> {
         let model = ModelFolder::open_all(models, machine::device())?;
         let options = self.search.resolve(&model.config)?;
         let dataset = ParallelDataset::open(self.data, self.name, Some(&model.source_lang), Some(&model.target_lang))?;
@@ -110,7 +106,13 @@ impl Split<'_> {
         ));
         let text = |ids: &[i64]| if self.detokenize { model.text.restore(ids) } else { model.text.words(ids) };
         let lines = found.iter().map(|best| best.first().map_or(String::new(), |best| text(&best.tokens))).collect();
-        Ok((lines, (0..dataset.len()).map(|i| text(&dataset.target.get(i))).collect(), options.search))
+        let names: Vec<String> = models.iter().map(|path| path.display().to_string()).collect();
+        material.systems.push(System { name: names.join(" + "), lines });
+        // The same for every model: each was trained with the dictionaries of the data.
+        material.references = vec![(0..dataset.len()).map(|i| text(&dataset.target.get(i))).collect()];
+        material.tokenised = !self.detokenize && !model.text.is_of_raw_text();
+        material.searches.push(options.search);
+        Ok(())
     }
 }
 

@@ -88,7 +88,7 @@ impl TrainArgs {
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
         let (mut checkpoint, _lock) =
-            self.run.begin(resume, &model, &config.optimizer, &identity, device, &processes, fresh)?;
+            self.run.begin(resume, &model, &config.optimizer, &identity, &processes, fresh)?;
 
         let (done, wanted) = (checkpoint.state.update, config.training.max_updates);
         if done > wanted {
@@ -112,7 +112,7 @@ impl TrainArgs {
             return self.run.rehearse(&model, &data, &settings, checkpoint, self.stop_after, &processes);
         }
         let dataset = data.dataset();
-        if processes.is_first() {
+        if processes.all.is_first() {
             copy_data_files(&dataset.folder, run)?;
         }
         progress::note(format!(

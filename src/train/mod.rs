@@ -21,7 +21,7 @@ pub use checkpoint::{
 pub use communicator::Mpi;
 #[cfg(feature = "nccl")]
 pub use communicator::Nccl;
-pub use communicator::{Alone, Communicator, agree, how_many_alike, is_first, wait_for_all};
+pub use communicator::{Alone, Communicator, agree, how_many_alike, wait_for_all};
 pub use lock::{OutputLock, RunLock};
 pub use log::{LOG, Log};
 pub use rehearsal::{Rehearsal, rehearse};

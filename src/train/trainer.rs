@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 
 use super::anomaly::{Anomaly, IN_A_ROW};
 use super::checkpoint::{ANOMALY, BEST, Checkpoint, LAST, State, Window};
-use super::communicator::{Communicator, agree, everyones, is_first, of_first, sums, wait_for_all};
+use super::communicator::{Communicator, agree, everyones, of_first, sums, wait_for_all};
 use super::events::{skipped_event, update_event, validation_event};
 use super::log::Log;
 use super::memory::watch;
@@ -175,10 +175,11 @@ pub fn check_run<D: TrainingData>(
     processes: &dyn Communicator,
 ) -> Result<()> {
     let State { data: began_with, log_bytes, config, .. } = &checkpoint.state;
-    agree(processes, "training data", &data.fingerprint())?;
+    let fingerprint = data.fingerprint();
+    agree(processes, "training data", &fingerprint)?;
     agree(processes, "configuration", config)?;
     agree(processes, "checkpoint", &format!("{:?}", checkpoint.state))?;
-    if !began_with.is_empty() && *began_with != data.fingerprint() {
+    if !began_with.is_empty() && *began_with != fingerprint {
         let last = folder.join(LAST);
         return Err(Error::usage(
             format!("{}: expected the data that the run began with, found other data", last.display()),
@@ -216,7 +217,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     signal: impl Fn() -> Option<i32>,
 ) -> Result<Outcome> {
     let Run { folder, identity, processes, .. } = run;
-    let first = is_first(processes);
+    let first = processes.is_first();
     let last_update = run.stop_after.map_or(config.max_updates, |update| update.min(config.max_updates));
     let schedule = Schedule::new(&config.schedule, config.max_updates);
     let units = data.units();
@@ -344,10 +345,10 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             let best = if better { " (best so far)" } else { "" };
             progress.line(&format!("update {} (epoch {}): {}{best}", state.update, state.epoch, found.text));
             log.write(&validation_event(state, found.found, better))?;
-            if first && better {
-                checkpoint.save_weights(&folder.join(BEST), task, identity)?;
-            }
             if first {
+                if better {
+                    checkpoint.save_weights(&folder.join(BEST), task, identity)?;
+                }
                 keep(folder, checkpoint.state.update, config.keep_checkpoints, |path| {
                     checkpoint.save_weights(path, task, identity)
                 })?;
@@ -483,6 +484,9 @@ fn begin_alike<T: Task>(processes: &dyn Communicator, task: &T, checkpoint: &mut
 
 /// Refuse to go on where θ is not what it is in the other processes: machines that round in other ways drift apart.
 fn check_alike(processes: &dyn Communicator, checkpoint: &Checkpoint) -> Result<()> {
+    if processes.size() == 1 {
+        return Ok(());
+    }
     // A sum of bits, which is the same in any order; fp64 has as much of it as is left.
     let bits = checkpoint.theta.view_dtype(Kind::Int).sum(Kind::Int64).int64_value(&[]);
     let own = (bits % (1 << 52)) as f64;

@@ -54,7 +54,7 @@ impl VisionTrainArgs {
         let fresh = || initialise(&config, &network, &data, device, &signal);
         let settings = config.training_loop(data.pictures().len(), processes.all.size());
         let (mut checkpoint, _lock) =
-            self.run.begin(resume, &network, &config.optimizer, &identity, device, &processes, fresh)?;
+            self.run.begin(resume, &network, &config.optimizer, &identity, &processes, fresh)?;
         self.run.note_config(&data, &mut checkpoint, describe(&config)?, &processes)?;
         let stop_after = self.stop_after_epoch.map(|epoch| epoch * settings.max_updates / config.training.max_epochs);
         if self.run.dry_run {

@@ -87,6 +87,13 @@ pub struct SideReport {
     pub unknown: u64,
 }
 
+impl SideReport {
+    /// Unknown tokens, in percent of all.
+    fn unknown_percent(&self) -> f64 {
+        100.0 * self.unknown as f64 / self.tokens.max(1) as f64
+    }
+}
+
 /// More unknown tokens than this, in percent, are no accident.
 const MANY_UNKNOWN: f64 = 10.0;
 
@@ -95,7 +102,7 @@ impl PreprocessReport {
     pub(super) fn note_unknown(&self) {
         for split in &self.splits {
             for side in &split.sides {
-                let percent = 100.0 * side.unknown as f64 / side.tokens.max(1) as f64;
+                let percent = side.unknown_percent();
                 if percent > MANY_UNKNOWN {
                     progress::note(format!(
                         "warning: {percent:.0} % of the tokens of {}.{} are not in its dictionary: was that made of text that \
@@ -122,7 +129,7 @@ impl fmt::Display for PreprocessReport {
                 write!(f, "{:width$} {:4}", split.split, side.language)?;
                 let pairs = [split.read, split.kept, dropped.empty, dropped.too_short, dropped.too_long, dropped.ratio];
                 pairs.iter().chain([&side.tokens, &side.unknown]).try_for_each(|number| write!(f, " {number:>9}"))?;
-                writeln!(f, " {:>7.3}", 100.0 * side.unknown as f64 / side.tokens.max(1) as f64)?;
+                writeln!(f, " {:>7.3}", side.unknown_percent())?;
             }
         }
         if let Some(merges) = self.bpe_merges {

@@ -8,7 +8,7 @@ use cudarc::driver::CudaContext;
 use cudarc::nccl::{result, sys};
 use tch::{Device, Kind, Tensor};
 
-use super::{Communicator, of_tensor};
+use super::Communicator;
 use crate::error::{Error, Result};
 
 /// Processes with a GPU each. What is on the processors goes the way that they had before.
@@ -38,14 +38,14 @@ impl Nccl {
         }
         let context = CudaContext::new(gpu).map_err(|error| refused("the GPU", &error))?;
         let mut id = vec![0.0; size_of::<sys::ncclUniqueId>()];
-        if others.rank() == 0 {
+        if others.is_first() {
             let chosen = result::get_uniqueid().map_err(|error| refused("an identity", &error.0))?;
             id = chosen.internal.iter().map(|byte| f64::from(*byte)).collect();
         }
         let mut everyones = Tensor::from_slice(&id);
         others.broadcast(&mut everyones)?;
         let mut internal = [0; size_of::<sys::ncclUniqueId>()];
-        internal.iter_mut().zip(of_tensor(&everyones)).for_each(|(byte, number)| *byte = number as c_char);
+        internal.iter_mut().zip(Vec::<f64>::try_from(&everyones)?).for_each(|(byte, number)| *byte = number as c_char);
         let mut communicator = std::ptr::null_mut();
         let (rank, size) = (others.rank() as c_int, others.size() as c_int);
         // SAFETY: the identity is one that NCCL gave, and all processes do this.
