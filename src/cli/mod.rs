@@ -204,10 +204,15 @@ impl CommandLine {
 /// fast; where another program shares the cores a training step no longer waits for a thread that waits
 /// (results/demo.md). Whoever sets `GOMP_SPINCOUNT` or `OMP_WAIT_POLICY` has the choice.
 ///
+/// And glibc asks the system for pages of 2 MiB, which only its environment can tell it, too: a tensor of tens of
+/// megabytes that is taken anew for every operation costs a fault for every page of 4 KiB, up to 40 % of the time of
+/// GradInit on image networks (results/gradinit-cost.md). Whoever sets `GLIBC_TUNABLES` has the choice.
+///
 /// # Errors
 /// When there is no such program.
 pub fn become_nmt_torch() -> nmt::Result<()> {
     const SPINS: &str = "GOMP_SPINCOUNT";
+    const TUNABLES: &str = "GLIBC_TUNABLES";
     let here = std::env::current_exe().map_err(nmt::Error::io("find", "this program"))?;
     let path = here.with_file_name(format!("nmt-torch{}", std::env::consts::EXE_SUFFIX));
     let mut arguments = std::env::args_os();
@@ -221,6 +226,9 @@ pub fn become_nmt_torch() -> nmt::Result<()> {
     program.args(arguments);
     if [SPINS, "OMP_WAIT_POLICY"].iter().all(|name| std::env::var_os(name).is_none()) {
         program.env(SPINS, "5000");
+    }
+    if std::env::var_os(TUNABLES).is_none() {
+        program.env(TUNABLES, "glibc.malloc.hugetlb=1");
     }
     let failed = |source: std::io::Error| {
         nmt::Error::content(
