@@ -6,18 +6,28 @@ use std::path::Path;
 use nmt::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig};
 use nmt::params::{BlockKind, Layout};
 use nmt::task::{Loss, Mode, Task};
-use nmt::train::{ANOMALY, Checkpoint, LAST, LoopConfig, Outcome, Run, TrainingData, Units, Validation, train};
+use nmt::train::{
+    ANOMALY, Checkpoint, LAST, LoopConfig, Outcome, Run, StopAfter, TrainingData, Units, Validation, train,
+};
 use tch::{Device, Kind, Tensor};
 
-/// ½ Σ θᵢ² times the batch.
-struct Bowl(Layout);
+/// ½ Σ θᵢ² times the batch; it remembers the sum of all batches.
+struct Bowl {
+    layout: Layout,
+    running_layout: Layout,
+    running: Tensor,
+}
 
 impl Task for Bowl {
     type Batch = f64;
     fn layout(&self) -> &Layout {
-        &self.0
+        &self.layout
+    }
+    fn running(&self) -> Option<(&Layout, Tensor)> {
+        Some((&self.running_layout, self.running.shallow_clone()))
     }
     fn loss(&self, theta: &Tensor, batch: &f64, _: Mode) -> Loss {
+        let _ = self.running.shallow_clone().g_add_scalar_(*batch);
         let sum = theta.square().sum(Kind::Float) * 0.5 * *batch;
         Loss { nll: sum.detach(), sum, count: 1 }
     }
@@ -40,7 +50,8 @@ impl TrainingData for Bad {
 }
 
 fn run(data: &Bad, folder: &Path, detect_anomaly: bool) -> (nmt::Result<Outcome>, Vec<serde_json::Value>) {
-    run_with(data, folder, detect_anomaly, &OptimizerConfig::default(), 5e-4)
+    let (outcome, events, _) = run_with(data, folder, detect_anomaly, &OptimizerConfig::default(), 5e-4, None);
+    (outcome, events)
 }
 
 fn run_with(
@@ -49,12 +60,16 @@ fn run_with(
     detect_anomaly: bool,
     optimizer: &OptimizerConfig,
     learning_rate: f64,
-) -> (nmt::Result<Outcome>, Vec<serde_json::Value>) {
+    stop_after: Option<StopAfter>,
+) -> (nmt::Result<Outcome>, Vec<serde_json::Value>, f64) {
     let mut layout = Layout::default();
     layout.add("first.weight", &[1, 2], BlockKind::Weight);
     layout.add("second.weight", &[1, 2], BlockKind::Weight);
-    let task = Bowl(layout);
-    let theta = Tensor::ones([4], (Kind::Float, Device::Cpu));
+    let mut running_layout = Layout::default();
+    running_layout.add("sum", &[1], BlockKind::RunningMean);
+    let options = (Kind::Float, Device::Cpu);
+    let task = Bowl { layout, running_layout, running: Tensor::zeros([1], options) };
+    let theta = Tensor::ones([4], options);
     let optimizer = optimizer.build(&theta, task.layout());
     let config = LoopConfig {
         max_updates: 15,
@@ -72,10 +87,31 @@ fn run_with(
         Ok(Validation { value, found: serde_json::Map::new(), text: String::new() })
     };
     let identity = BTreeMap::new();
-    let run = Run { folder, identity: &identity, stop_after: None, processes: &nmt::train::Alone };
+    let run = Run { folder, identity: &identity, stop_after, processes: &nmt::train::Alone };
     let outcome = train(&task, data, &config, Checkpoint::start(theta, optimizer), run, validate, || None);
     let log = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
-    (outcome, log.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    let events = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    (outcome, events, task.running.double_value(&[0]))
+}
+
+/// What batch normalisation remembers, of a batch whose update is not made, would be in every evaluation after it.
+#[test]
+fn an_update_that_is_not_made_moves_no_running_statistics() {
+    let folder = tempfile::tempdir().unwrap();
+    let sgd = OptimizerConfig { kind: OptimizerKind::Sgd, ..Default::default() };
+    let (outcome, _, running) = run_with(&Bad(&[2, 9], f64::NAN), folder.path(), false, &sgd, 1e-3, None);
+    assert_eq!((outcome.unwrap().updates, running), (15, 15.0));
+}
+
+/// However many updates an epoch came to, it is where the run stops.
+#[test]
+fn a_run_stops_after_an_epoch_with_a_skipped_update() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sgd, stop) = (OptimizerConfig { kind: OptimizerKind::Sgd, ..Default::default() }, Some(StopAfter::Epoch(1)));
+    let (outcome, events, _) = run_with(&Bad(&[4], f64::NAN), folder.path(), false, &sgd, 1e-3, stop);
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.updates, outcome.epochs, outcome.reason), (9, 1, "stop after"));
+    assert_eq!(events.iter().filter(|event| event["event"] == "validation").count(), 1);
 }
 
 #[test]
@@ -118,7 +154,7 @@ fn anomaly_detection_stops_at_the_first_and_looks_at_the_optimiser() {
     // The gradient is finite; what the step leaves is not, which the next loss would show at the earliest.
     let folder = tempfile::tempdir().unwrap();
     let sgd = OptimizerConfig { kind: OptimizerKind::Sgd, ..Default::default() };
-    let (outcome, events) = run_with(&Bad(&[0], 1e10), folder.path(), true, &sgd, 1e30);
+    let (outcome, events, _) = run_with(&Bad(&[0], 1e10), folder.path(), true, &sgd, 1e30, None);
     let error = outcome.unwrap_err().to_string();
     assert!(error.contains("the step has left what is not finite at update 1"), "{error}");
     assert!(error.contains("first.weight") && events.len() == 1, "{error}");

@@ -97,7 +97,7 @@ fn wrong_use_and_wrong_pictures_are_named() {
     assert_eq!(lab.nmt(&printed).ok().matches("\nbatch_size = 7\n").count(), 2);
     lab.nmt(&["vision", "train", "--data=cifar", "--batch-size=0", "--output=no"]).fails(2, &["training.batch_size"]);
     let fixup = ["--threads=1", "vision", "train", "--data=cifar", "--arch=fixup-resnet110", "--output=no"];
-    lab.nmt(&fixup).fails(2, &["--no-bn"]);
+    lab.nmt(&[&fixup[..], &["--set=network.batch_norm=true"]].concat()).fails(2, &["--no-bn"]);
     lab.nmt(
         &vision("train", &["--arch=resnet50", "--output=no"])
             .iter()
@@ -125,16 +125,70 @@ fn what_signals_stopped_goes_on_with_the_same_bits() {
     assert!(codes[2] == Some(130) || codes[2] == Some(0), "{codes:?}");
     lab.nmt(&stopped).ok();
     lab.assert_same_runs("whole", "stopped", &["last.safetensors", "best.safetensors"]);
-    let learn = |output: &'static str| vision("gradinit", &["--iterations=4", "--resume", output]);
+    let learn = |output: &'static str| vision("gradinit", &["--iterations=6", "--resume", output]);
     lab.nmt(&learn("--output=init.safetensors")).ok();
     let again = learn("--output=again.safetensors");
     let mut wait = std::time::Duration::from_millis(100);
+    let mut resumed = 0;
     while !lab.path("again.safetensors").exists() {
-        lab.stop_after(&again, wait, "-INT");
-        wait = wait * 3 / 2;
+        resumed += usize::from(lab.path("again.partial.json").exists());
+        lab.stop_after(&again, wait, "-TERM");
+        wait = wait * 5 / 4;
     }
+    assert!(resumed > 0, "it never went on");
     let bytes = |name: &str| std::fs::read(lab.path(name)).unwrap();
     assert!(bytes("init.safetensors") == bytes("again.safetensors"));
+}
+
+/// A run goes on with the pictures that it began with, and is validated on the same ones.
+#[test]
+fn other_pictures_are_refused() {
+    let lab = lab();
+    lab.nmt(&vision("train", &["--output=run", "--stop-after-epoch=1"])).ok();
+    let resume = ["--threads=1", "vision", "train", "--data=cifar", "--output=run", "--resume"];
+    for (file, message) in
+        [("data_batch_3.bin", "the data that the run began with"), ("test_batch.bin", "pictures of the test")]
+    {
+        let path = lab.path("cifar").join(file);
+        let before = std::fs::read(&path).unwrap();
+        let mut after = before.clone();
+        after[1000] ^= 1;
+        std::fs::write(&path, after).unwrap();
+        lab.nmt(&resume).fails(2, &[message]);
+        std::fs::write(&path, before).unwrap();
+    }
+    lab.nmt(&resume).ok();
+}
+
+/// What is missing or no picture in folders is said with its number and its name.
+#[test]
+fn what_is_left_out_is_counted_and_named() {
+    let lab = Lab::new();
+    for (name, grey) in [("train/bee/1.png", false), ("train/cat/1.png", true), ("test/bee/1.png", false)] {
+        let path = lab.path("pictures").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match grey {
+            true => image::GrayImage::from_pixel(32, 32, image::Luma([9])).save(&path).unwrap(),
+            false => image::RgbImage::from_pixel(32, 32, image::Rgb([9, 8, 7])).save(&path).unwrap(),
+        }
+    }
+    for other in ["train/list.txt", "train/cat/2.webp"] {
+        std::fs::write(lab.path("pictures").join(other), "x").unwrap();
+    }
+    let train = ["--threads=1", "vision", "train", "--data=pictures", "--arch=vgg19", "--set=training.max_epochs=1"];
+    let ended = lab.nmt(&[&train[..], &["--batch-size=2", "--output=run"]].concat());
+    let notes = ended.stderr.clone();
+    ended.ok();
+    for part in [
+        "pictures/train: 2 are no pictures (.jpg, .jpeg, .png) and left out: list.txt, cat/2.webp",
+        "pictures/train: 1 picture was grey",
+        "pictures/test: no pictures of 1 of the 2 classes of training: cat",
+    ] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+    // A picture of another size is named, be it the first one.
+    image::RgbImage::new(33, 32).save(lab.path("pictures/train/bee/0.png")).unwrap();
+    lab.nmt(&[&train[..], &["--output=no"]].concat()).fails(1, &["bee/0.png", "33 × 32"]);
 }
 
 /// Ten classes that differ in where a bar is: a small network with normalisation learns them in some dozen updates.

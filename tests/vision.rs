@@ -42,8 +42,8 @@ fn networks_have_the_papers_sizes() {
 
 #[test]
 fn every_network_gives_logits_and_a_gradient_of_every_block() {
-    for architecture in Architecture::ALL {
-        let batch_norm = architecture != Architecture::FixupResnet110;
+    let both = Architecture::ALL.into_iter().flat_map(|architecture| [(architecture, true), (architecture, false)]);
+    for (architecture, batch_norm) in both.filter(|pair| *pair != (Architecture::FixupResnet110, true)) {
         let network = network(architecture, batch_norm);
         let (side, classes) = architecture.pictures();
         let theta = kaiming(architecture, network.layout(), 1);
@@ -53,11 +53,12 @@ fn every_network_gives_logits_and_a_gradient_of_every_block() {
         if architecture == Architecture::Wrn28_10 {
             continue; // Seconds.
         }
+        let name = format!("{}, normalisation {batch_norm}", architecture.name());
         let (loss, gradient) = network.gradient(&theta, &batch, Mode::initialise());
         assert!(loss.sum.double_value(&[]).is_finite() && loss.count == 2);
         for (block, part) in network.layout().blocks().iter().zip(network.layout().split(&gradient)) {
             let norm = part.norm().double_value(&[]);
-            assert!(norm.is_finite() && norm > 0.0, "{} {}: {norm}", architecture.name(), block.name);
+            assert!(norm.is_finite() && norm > 0.0, "{name}, {}: {norm}", block.name);
         }
     }
 }

@@ -191,7 +191,9 @@ impl<'a> Runner<'a> {
     pub fn run(&self, run: &PlannedRun) -> Result<Outcome> {
         let folder = self.output.join(&run.folder);
         let failure = self.train(run, &folder)?;
-        let mut outcome = Outcome { data: self.fingerprint.clone(), ..Outcome::of(run, &folder, failure) };
+        let init = run.init.as_ref().map(|init| self.output.join(init));
+        let mut outcome =
+            Outcome { data: self.fingerprint.clone(), ..Outcome::of(run, &folder, init.as_deref(), failure) };
         if let RunConfig::Translation(config) = run.config()?
             && self.plan.score
             && outcome.failure.is_none()

@@ -10,8 +10,8 @@ use nmt::params::safetensors_metadata;
 use nmt::report::ENVIRONMENT;
 use nmt::task::Task;
 use nmt::train::{
-    BEST, CONFIG, Checkpoint, LAST, LOG, LoopConfig, Outcome, RunLock, TrainingData, agree, check_run, load_state,
-    load_weights, rehearse,
+    BEST, CONFIG, Checkpoint, LAST, LOG, LoopConfig, Outcome, RunLock, StopAfter, TrainingData, agree, check_run,
+    load_state, load_weights, rehearse,
 };
 use nmt::{Result, files, machine, progress};
 use tch::{Kind, Tensor};
@@ -51,20 +51,32 @@ impl RunOptions {
             .map(|(key, given)| given.then(|| format!("training.{key}=true")))
     }
 
-    /// Print what training would need, `--stop-after` updates of it at most.
+    /// Print what training would need, to where `--stop-after` or `--stop-after-epoch` stops it.
     pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
         &self,
         task: &T,
         data: &D,
         config: &LoopConfig,
         mut checkpoint: Checkpoint,
-        stop_after: Option<u64>,
+        stop_after: Option<StopAfter>,
         processes: &Processes,
     ) -> Result<()> {
-        let max_updates = stop_after.map_or(config.max_updates, |update| update.min(config.max_updates));
+        let max_updates = stop_after.map_or(config.max_updates, |stop| stop.updates(config));
         let found =
             rehearse(task, data, &LoopConfig { max_updates, ..config.clone() }, &mut checkpoint, processes.all.size())?;
         super::print(&format!("{found}\n"))
+    }
+
+    /// Refuse to validate on other data than the run has until now: `what` are they?
+    pub fn validates_on(&self, checkpoint: &mut Checkpoint, fingerprint: String, what: &str) -> Result<()> {
+        let before = std::mem::replace(&mut checkpoint.state.validation_data, fingerprint);
+        if before.is_empty() || before == checkpoint.state.validation_data {
+            return Ok(());
+        }
+        let last = self.output.join(LAST);
+        let message =
+            format!("{}: expected the {what} that the run has validated on so far, found other ones", last.display());
+        Err(Error::usage(message, "put them back: scores of different ones can't be compared"))
     }
 
     /// The configuration of the run folder.

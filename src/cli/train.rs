@@ -7,7 +7,7 @@ use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::optim::ScheduleKind;
 use nmt::task::Task;
-use nmt::train::{LAST, Run, train};
+use nmt::train::{Run, StopAfter, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, initialise, model_for};
 use nmt::{Result, progress};
 
@@ -95,21 +95,15 @@ impl TrainArgs {
             let message = format!("training.max_updates: expected {done} or more, as many as are done, found {wanted}");
             return Err(Error::usage(message, "leave it out, or raise it to go on"));
         }
-        let validates = std::mem::replace(&mut checkpoint.state.validation_data, valid.fingerprint());
-        if !validates.is_empty() && validates != checkpoint.state.validation_data {
-            let message = format!(
-                "{}: expected the sentences of the split {} that the run has validated on so far, found other ones",
-                run.join(LAST).display(),
-                config.validation.split
-            );
-            return Err(Error::usage(message, "put them back: scores of different sentences can't be compared"));
-        }
+        let sentences = format!("sentences of the split {}", config.validation.split);
+        self.run.validates_on(&mut checkpoint, valid.fingerprint(), &sentences)?;
         let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
         self.run.note_config(&data, &mut checkpoint, nmt::config::describe(&config)?, &processes)?;
         let validator = Validator::new(valid, &config, device)?;
         let settings = config.training_loop(processes.all.size());
+        let stop_after = self.stop_after.map(StopAfter::Update);
         if self.run.dry_run {
-            return self.run.rehearse(&model, &data, &settings, checkpoint, self.stop_after, &processes);
+            return self.run.rehearse(&model, &data, &settings, checkpoint, stop_after, &processes);
         }
         let dataset = data.dataset();
         if processes.all.is_first() {
@@ -133,7 +127,7 @@ impl TrainArgs {
             &data,
             &settings,
             checkpoint,
-            Run { folder: run, identity: &identity, stop_after: self.stop_after, processes: &*processes.all },
+            Run { folder: run, identity: &identity, stop_after, processes: &*processes.all },
             |theta| validator.validate(&model, theta),
             signal,
         )?;

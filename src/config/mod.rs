@@ -5,7 +5,7 @@ mod parse;
 mod training;
 
 pub use describe::describe;
-pub(crate) use parse::parse;
+pub(crate) use parse::{Sections, chosen, parse};
 pub(crate) use training::at_least_one;
 pub use training::{Compute, TrainingConfig, ValidationConfig, ValidationMetric};
 
@@ -18,7 +18,8 @@ use toml::{Table, Value};
 use crate::decode::SearchConfig;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::init::{InitConfig, InitMethod, gradinit::GradInitConfig, metainit::MetaInitConfig};
+use crate::init::gradinit::{GradInitConfig, Preset};
+use crate::init::{InitConfig, InitMethod, metainit::MetaInitConfig};
 use crate::model::ModelConfig;
 use crate::optim::{OptimizerConfig, ScheduleConfig};
 use crate::progress;
@@ -55,6 +56,20 @@ pub struct Config {
     pub validation: ValidationConfig,
     /// Beam search.
     pub search: SearchConfig,
+}
+
+impl Sections for Config {
+    /// The defaults, with `[gradinit]` of the preset that is given.
+    fn base(given: &Table) -> Result<Config> {
+        let preset = chosen(given, "gradinit", "preset")?.unwrap_or(Preset::Paper);
+        if preset == Preset::PublishedImageCode {
+            return Err(Error::usage(
+                "gradinit.preset = \"published-image-code\" is of image networks: expected \"paper\" or \"published-code\"",
+                "leave it out for the paper's Algorithm 1",
+            ));
+        }
+        Ok(Config { gradinit: GradInitConfig::of(preset), ..Config::default() })
+    }
 }
 
 /// A configuration as TOML, without comments.

@@ -1,22 +1,28 @@
 //! TOML and `key=value` settings over the defaults, with errors that name the line and the nearest key.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
-use crate::init::gradinit::{GradInitConfig, Preset};
 
 /// What a configuration has to be able to do to be read: sections of keys, each with a default.
-pub trait Sections: Default + Serialize + DeserializeOwned {}
+pub(crate) trait Sections: Default + Serialize + DeserializeOwned {
+    /// The values of keys that are not given, where `given` has those that are: some decide what others are.
+    fn base(given: &Table) -> Result<Self>;
+}
 
-impl<T: Default + Serialize + DeserializeOwned> Sections for T {}
+/// The value of a key where it is given.
+pub(crate) fn chosen<T: DeserializeOwned>(given: &Table, section: &str, key: &str) -> Result<Option<T>> {
+    let value = given.get(section).and_then(|keys| keys.get(key)).cloned();
+    let wrong = |error: toml::de::Error| Error::usage(format!("{section}.{key}: {}", in_words(error.message())), "");
+    value.map(|value| T::deserialize(value).map_err(wrong)).transpose()
+}
 
 /// Read a configuration; `help` is the command that prints its keys.
 pub(crate) fn parse<C: Sections>(text: &str, place: &str, settings: &[String], help: &str) -> Result<C> {
-    let known = Table::try_from(C::default())
-        .map_err(|error| Error::content("the default configuration", "a table", error.to_string(), ""))?;
+    let known = table_of(&C::default())?;
     let line_of = |at: usize| text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
     let broken = |error: &toml::de::Error| {
         let line = error.span().map_or(1, |span| line_of(span.start));
@@ -27,7 +33,6 @@ pub(crate) fn parse<C: Sections>(text: &str, place: &str, settings: &[String], h
     };
 
     let parsed = DeTable::parse(text).map_err(|error| broken(&error))?;
-    let mut table = known.clone();
     for (section, value) in parsed.get_ref() {
         let (name, at) = (section.get_ref(), section.span().start);
         let here = |message: String| Error::usage(format!("{place}:{}: {message}", line_of(at)), "");
@@ -44,28 +49,25 @@ pub(crate) fn parse<C: Sections>(text: &str, place: &str, settings: &[String], h
             }
         }
     }
-    let given: Table = toml::from_str(text).map_err(|error| broken(&error))?;
+    let mut given: Table = toml::from_str(text).map_err(|error| broken(&error))?;
     // The types are checked where the line is still known.
     toml::from_str::<C>(text).map_err(|error| broken(&error))?;
-    let preset = settings.iter().rev().find_map(|setting| {
-        let (key, value) = setting.split_once('=')?;
-        (key.trim() == PRESET).then(|| value.trim().trim_matches('"').to_string())
-    });
-    let in_file =
-        || given.get("gradinit").and_then(|keys| keys.get("preset")).and_then(Value::as_str).map(String::from);
-    if let Some(preset) = preset.or_else(in_file) {
-        table.insert("gradinit".into(), preset_of(&preset)?);
+    for setting in settings {
+        set::<C>(&mut given, &known, setting)?;
     }
+    let mut table = table_of(&C::base(&given)?)?;
     for (section, value) in given {
         if let (Some(Value::Table(target)), Value::Table(keys)) = (table.get_mut(&section), value) {
             target.extend(keys);
         }
     }
-
-    for setting in settings {
-        set::<C>(&mut table, &known, setting)?;
-    }
     table.try_into().map_err(|error: toml::de::Error| Error::usage(in_words(error.message()), ""))
+}
+
+/// A configuration as sections of keys.
+fn table_of<C: Serialize>(config: &C) -> Result<Table> {
+    Table::try_from(config)
+        .map_err(|error| Error::content("the default configuration", "a table", error.to_string(), ""))
 }
 
 /// The message of a value of the wrong type, without names of types.
@@ -84,18 +86,8 @@ fn in_words(message: &str) -> String {
     format!("expected {expected}, found {found}")
 }
 
-/// The setting that decides what the other keys of its section are where they are not given.
-const PRESET: &str = "gradinit.preset";
-
-/// The section `[gradinit]` of a preset.
-fn preset_of(name: &str) -> Result<Value> {
-    let wrong = |error: &dyn std::error::Error| Error::usage(format!("{PRESET}={name}: {error}"), "");
-    let preset = Preset::deserialize(Value::String(name.to_string())).map_err(|error| wrong(&error))?;
-    Value::try_from(GradInitConfig::of(preset)).map_err(|error| wrong(&error))
-}
-
-/// Apply one `section.key=value`. A value that is no TOML value is a string.
-fn set<C: Sections>(table: &mut Table, known: &Table, setting: &str) -> Result<()> {
+/// Take one `section.key=value` into `given`. A value that is no TOML value is a string.
+fn set<C: Sections>(given: &mut Table, known: &Table, setting: &str) -> Result<()> {
     let usage = |message: String| Error::usage(format!("--set {setting}: {message}"), "");
     let (key, text) = setting.split_once('=').ok_or_else(|| usage("expected section.key=value".into()))?;
     let (key, text) = (key.trim(), text.trim());
@@ -120,7 +112,8 @@ fn set<C: Sections>(table: &mut Table, known: &Table, setting: &str) -> Result<(
     let mut alone = Table::new();
     alone.insert(section.to_string(), Value::Table(Table::from_iter([(name.to_string(), value.clone())])));
     alone.try_into::<C>().map_err(|error: toml::de::Error| usage(in_words(error.message())))?;
-    if let Some(Value::Table(target)) = table.get_mut(section) {
+    let target = given.entry(section).or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(target) = target {
         target.insert(name.to_string(), value);
     }
     Ok(())

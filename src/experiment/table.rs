@@ -91,7 +91,7 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
     let axes: String = plan.axes.iter().map(|axis| format!(" {} |", short(&axis.key))).collect();
     let score = Score::of(plan, outcomes);
     let columns = match plan.task {
-        Trained::Vision => " Acc₀ | Acc_best | Acc₀, by seed |".to_string(),
+        Trained::Vision => " ‖g‖₂ after GradInit | Acc₀ | Acc_best | Acc₀, by seed |".to_string(),
         Trained::Translation if plan.score => {
             " validation nll | BLEU, validation | BLEU, test | test, by seed |".to_string()
         }
@@ -108,7 +108,8 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
             let first = cell.values(|outcome| outcome.first_accuracy, Some(0.0));
             let best = mean(&cell.values(|outcome| outcome.best_accuracy, Some(0.0)), 2);
             let each: Vec<String> = first.iter().map(|accuracy| format!("{accuracy:.2}")).collect();
-            let _ = writeln!(text, " {} | {best} | {} |", mean(&first, 2), each.join(", "));
+            let norm = mean(&cell.values(|outcome| outcome.gradient_norm, None), 2);
+            let _ = writeln!(text, " {norm} | {} | {best} | {} |", mean(&first, 2), each.join(", "));
             continue;
         }
         let nll = mean(&cell.values(|outcome| outcome.validation_nll, None), 3);
@@ -148,13 +149,13 @@ pub fn csv(plan: &Plan, outcomes: &[Outcome]) -> Result<String> {
     let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     let numbers = match plan.task {
         Trained::Translation => ["validation_nll", "last_bleu", "validation_bleu", "test_bleu"].as_slice(),
-        Trained::Vision => ["first_accuracy", "best_accuracy"].as_slice(),
+        Trained::Vision => ["gradient_norm", "first_accuracy", "best_accuracy"].as_slice(),
     };
     let of = |outcome: &Outcome| match plan.task {
         Trained::Translation => {
             vec![outcome.validation_nll, outcome.last_bleu, outcome.validation_bleu, outcome.test_bleu]
         }
-        Trained::Vision => vec![outcome.first_accuracy, outcome.best_accuracy],
+        Trained::Vision => vec![outcome.gradient_norm, outcome.first_accuracy, outcome.best_accuracy],
     };
     let keys = plan.axes.iter().map(|axis| axis.key.clone());
     let mut lines = vec![["method".to_string()].into_iter().chain(keys).chain(["seed".into()]).collect::<Vec<_>>()];
@@ -208,6 +209,7 @@ mod tests {
             test_bleu: test,
             first_accuracy: None,
             best_accuracy: None,
+            gradient_norm: None,
             failure: test.is_none().then(|| Failure { command: "train".into(), message: "the loss is NaN".into() }),
         }
     }

@@ -47,7 +47,8 @@ pub enum Preset {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GradInitConfig {
-    /// Whose behaviour the keys have that are not given: `paper` or `published-code`.
+    /// Whose behaviour the keys have that are not given: `paper`, or the published code's: `published-code` for Transformers,
+    /// `published-image-code` for image networks.
     pub preset: Preset,
     /// The optimiser that will train: `adam` or `sgd`.
     pub optimizer: Target,

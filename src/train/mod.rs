@@ -26,4 +26,4 @@ pub use lock::{OutputLock, RunLock};
 pub use log::{LOG, Log};
 pub use rehearsal::{Rehearsal, rehearse};
 pub use retention::{checkpoint_name, checkpoints};
-pub use trainer::{LoopConfig, Outcome, Run, TrainingData, Units, Validation, check_run, train};
+pub use trainer::{LoopConfig, Outcome, Run, StopAfter, TrainingData, Units, Validation, check_run, train};

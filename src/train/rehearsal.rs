@@ -55,7 +55,7 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
     // Seconds of a batch's gradient, and of a step along it.
     let mut train_on = |batch: &Vec<usize>| -> Result<[f64; 2]> {
         let start = Instant::now();
-        let mut sums = accumulate(task, data, &checkpoint.theta, [(0, batch)], config.compute, config.seed)?;
+        let mut sums = accumulate(task, data, &checkpoint.theta, [(0, batch)], None, config.compute, config.seed)?;
         let gradient = start.elapsed().as_secs_f64();
         sums.gradient /= sums.count as f64;
         clip(&mut sums.gradient, config.clip_norm);

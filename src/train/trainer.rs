@@ -36,7 +36,7 @@ pub trait TrainingData {
     /// What reading it brings.
     fn batch(&self, indices: &[usize], seed: u64) -> Result<Self::Batch>;
 
-    /// The batch that will be asked for next: whoever can makes it in the background.
+    /// The batch that will be asked for next, while the one before it is computed with: whoever can makes it in the background.
     fn prefetch(&self, indices: &[usize], seed: u64) {
         let _ = (indices, seed);
     }
@@ -140,10 +140,30 @@ pub struct Run<'a> {
     pub folder: &'a Path,
     /// What the parameters belong to: languages, dictionaries, written into checkpoints.
     pub identity: &'a BTreeMap<String, String>,
-    /// Stop after this update, validated and saved, short of the `config.max_updates` of the schedule.
-    pub stop_after: Option<u64>,
+    /// Where to stop short of the end of the schedule.
+    pub stop_after: Option<StopAfter>,
     /// The processes that train together.
     pub processes: &'a dyn Communicator,
+}
+
+/// Where a run stops before its schedule ends, validated and saved, to be taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopAfter {
+    /// After this many updates.
+    Update(u64),
+    /// At the end of this epoch (from 1), however many updates it came to.
+    Epoch(u64),
+}
+
+impl StopAfter {
+    /// How many updates that is of those of `config`, where none is skipped.
+    pub fn updates(self, config: &LoopConfig) -> u64 {
+        let updates = match self {
+            StopAfter::Update(update) => update,
+            StopAfter::Epoch(epoch) => epoch.saturating_mul(config.max_updates) / config.max_epochs.max(1),
+        };
+        updates.min(config.max_updates)
+    }
 }
 
 /// How a run ended.
@@ -218,7 +238,15 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
 ) -> Result<Outcome> {
     let Run { folder, identity, processes, .. } = run;
     let first = processes.is_first();
-    let last_update = run.stop_after.map_or(config.max_updates, |update| update.min(config.max_updates));
+    let last_update = match run.stop_after {
+        Some(StopAfter::Update(update)) => update.min(config.max_updates),
+        _ => config.max_updates,
+    };
+    let max_epochs = if config.max_epochs > 0 { config.max_epochs } else { u64::MAX };
+    let last_epoch = match run.stop_after {
+        Some(StopAfter::Epoch(epoch)) => epoch.min(max_epochs),
+        _ => max_epochs,
+    };
     let schedule = Schedule::new(&config.schedule, config.max_updates);
     let units = data.units();
     let layout = task.layout();
@@ -242,7 +270,8 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         // From now on the run can be taken up again, whenever it stops.
         save(&checkpoint, LAST)?;
     }
-    let mut progress = Progress::new("train", Some(last_update));
+    let mut progress =
+        Progress::new("train", Some(run.stop_after.map_or(config.max_updates, |stop| stop.updates(config))));
     let mut clock = Instant::now();
     let mut replaced = false;
 
@@ -251,14 +280,17 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         if state.update >= config.max_updates {
             break "max updates";
         }
-        if state.update >= last_update {
+        let epoch_over = state.batches_done >= batches.len();
+        let stops_here =
+            last_epoch < max_epochs && (state.epoch > last_epoch || (epoch_over && state.epoch == last_epoch));
+        if state.update >= last_update || stops_here {
             break "stop after";
         }
         if config.patience > 0 && state.validations_since_best >= config.patience {
             break "patience";
         }
-        if state.batches_done >= batches.len() {
-            if config.max_epochs > 0 && state.epoch >= config.max_epochs {
+        if epoch_over {
+            if state.epoch >= max_epochs {
                 break "max epochs";
             }
             checkpoint.state.epoch += 1;
@@ -272,10 +304,11 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         let group = &batches[state.batches_done..end];
         let attempt = state.update + state.skipped;
         let seed = update_seed(config.seed, attempt);
-        let mut sums = accumulate(task, data, &checkpoint.theta, share(group, processes), config.compute, seed)?;
-        if let Some(next) = batches.get(end + processes.rank()) {
-            data.prefetch(next, update_seed(update_seed(config.seed, attempt + 1), processes.rank() as u64));
-        }
+        let rank = processes.rank();
+        let next =
+            batches.get(end + rank).map(|next| (next, update_seed(update_seed(config.seed, attempt + 1), rank as u64)));
+        let running = Running::of(task);
+        let mut sums = accumulate(task, data, &checkpoint.theta, share(group, processes), next, config.compute, seed)?;
         add_up(processes, task, &checkpoint.theta, &mut sums)?;
         sums.gradient /= sums.count as f64;
         // Of the first: how a norm is rounded depends on the number of threads.
@@ -291,7 +324,11 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         }
         let made = anomaly.is_none();
         checkpoint.state.batches_done = end;
+        let epoch_ends = end == batches.len();
+        let last = (made && checkpoint.state.update + 1 == last_update)
+            || (epoch_ends && checkpoint.state.epoch >= last_epoch);
         if let Some(anomaly) = anomaly {
+            running.put_back();
             let state = &mut checkpoint.state;
             (state.skipped, state.skipped_in_a_row) = (state.skipped + 1, state.skipped_in_a_row + 1);
             log.write(&skipped_event(state, &anomaly, group))?;
@@ -319,16 +356,13 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
                 let speed = window.tokens as f64 / window.seconds;
                 format!("epoch {} loss {loss:.3} lr {rate:.2e} {speed:.0} {}/s", state.epoch, units.plural)
             });
-            if state.update.is_multiple_of(config.log_every) || state.update == last_update {
+            if state.update.is_multiple_of(config.log_every) || last {
                 let window = std::mem::take(&mut state.window);
                 log.write(&update_event(state, units, rate, &window))?;
             }
         }
 
         let state = &checkpoint.state;
-        let epoch_ends = end == batches.len();
-        let last = (made && state.update == last_update)
-            || (epoch_ends && config.max_epochs > 0 && state.epoch >= config.max_epochs);
         let due = match config.validate_every {
             0 => epoch_ends,
             every => made && state.update.is_multiple_of(every),
@@ -417,19 +451,24 @@ fn share<'a>(
 }
 
 /// What batches of an update add up to, each given with its number among those of all processes. Without a batch there is no
-/// gradient.
+/// gradient. While one is computed with, the one after it is prepared; after the last one `next`.
 pub(super) fn accumulate<'a, T: Task, D: TrainingData<Batch = T::Batch>>(
     task: &T,
     data: &D,
     theta: &Tensor,
     batches: impl IntoIterator<Item = (usize, &'a Vec<usize>)>,
+    next: Option<(&'a Vec<usize>, u64)>,
     compute: Kind,
     seed: u64,
 ) -> Result<Sums> {
     let mut sums = Sums { gradient: Tensor::new(), loss: 0.0, nll: 0.0, count: 0 };
-    for (number, indices) in batches {
-        let seed = update_seed(seed, number as u64);
+    let of_update = batches.into_iter().map(|(number, indices)| (indices, update_seed(seed, number as u64)));
+    let of_update: Vec<(&Vec<usize>, u64)> = of_update.collect();
+    for (place, &(indices, seed)) in of_update.iter().enumerate() {
         let batch = data.batch(indices, seed)?;
+        if let Some((indices, seed)) = of_update.get(place + 1).copied().or(next) {
+            data.prefetch(indices, seed);
+        }
         let (loss, gradient) = watch(|| task.gradient(theta, &batch, Mode::train(compute, seed)))
             .map_err(|found| out_of_memory(data, indices, found))?;
         if sums.gradient.defined() {
@@ -510,12 +549,25 @@ fn try_largest<T: Task, D: TrainingData<Batch = T::Batch>>(
     config: &LoopConfig,
 ) -> Result<()> {
     let Some(largest) = largest(data, batches) else { return Ok(()) };
-    let running = task.running().map(|(_, running)| (running.copy(), running));
-    accumulate(task, data, theta, [(0, largest)], config.compute, config.seed)?;
-    if let Some((before, mut running)) = running {
-        tch::no_grad(|| running.copy_(&before));
-    }
+    let running = Running::of(task);
+    accumulate(task, data, theta, [(0, largest)], None, config.compute, config.seed)?;
+    running.put_back();
     Ok(())
+}
+
+/// Running statistics, and what they are before an update: one that is not made does not move them.
+struct Running(Option<(Tensor, Tensor)>);
+
+impl Running {
+    fn of<T: Task>(task: &T) -> Running {
+        Running(task.running().map(|(_, running)| (running.copy(), running)))
+    }
+
+    fn put_back(self) {
+        if let Some((before, mut running)) = self.0 {
+            tch::no_grad(|| running.copy_(&before));
+        }
+    }
 }
 
 /// The batch that takes most.

@@ -4,15 +4,16 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use toml::Table;
 
 use super::network::Architecture;
 use super::pictures::AugmentConfig;
-use crate::config::{Compute, at_least_one, parse, to_toml};
+use crate::config::{Compute, Sections, at_least_one, chosen, parse, to_toml};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::init::gradinit::{GradInitConfig, Target};
+use crate::init::gradinit::{GradInitConfig, Preset};
 use crate::init::metainit::MetaInitConfig;
-use crate::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind};
+use crate::optim::{OptimizerConfig, ScheduleConfig};
 use crate::train::LoopConfig;
 
 /// The network.
@@ -111,8 +112,8 @@ pub struct VisionValidationConfig {
     pub patience: u64,
 }
 
-/// Everything that decides a run of image classification, apart from its pictures. The defaults are the paper's for VGG-19
-/// with batch normalisation (section 4.1 and appendix A).
+/// Everything that decides a run of image classification, apart from its pictures. The defaults are the paper's for the network
+/// that is given, VGG-19 with batch normalisation where none is ([`VisionConfig::published`]).
 ///
 /// ```
 /// use nmt::vision::VisionConfig;
@@ -147,28 +148,25 @@ pub struct VisionConfig {
 
 impl Default for VisionConfig {
     fn default() -> VisionConfig {
-        VisionConfig {
-            network: NetworkConfig::default(),
-            augment: AugmentConfig::default(),
-            init: VisionInitConfig::default(),
-            gradinit: GradInitConfig {
-                optimizer: Target::Sgd,
-                iterations: 390,
-                eta: 0.1,
-                tau: 1e-1,
-                gamma: 1.0,
-                ..GradInitConfig::default()
-            },
-            metainit: MetaInitConfig { iterations: 390, ..MetaInitConfig::default() },
-            optimizer: OptimizerConfig {
-                kind: OptimizerKind::Sgd,
-                decay_normalisation: false,
-                ..OptimizerConfig::default()
-            },
-            schedule: ScheduleConfig { kind: ScheduleKind::Cosine, learning_rate: 0.1, ..ScheduleConfig::default() },
-            training: VisionTrainingConfig::default(),
-            validation: VisionValidationConfig::default(),
+        VisionConfig::published(Architecture::Vgg19, true, Preset::PublishedImageCode)
+    }
+}
+
+impl Sections for VisionConfig {
+    /// What the paper trains the network with that `given` names.
+    fn base(given: &Table) -> Result<VisionConfig> {
+        let architecture = chosen(given, "network", "architecture")?.unwrap_or(Architecture::Vgg19);
+        // FixUp is there to do without.
+        let batch_norm = architecture != Architecture::FixupResnet110;
+        let batch_norm = chosen(given, "network", "batch_norm")?.unwrap_or(batch_norm);
+        let preset = chosen(given, "gradinit", "preset")?.unwrap_or(Preset::PublishedImageCode);
+        if preset == Preset::PublishedCode {
+            return Err(Error::usage(
+                "gradinit.preset = \"published-code\" is of Transformers: expected \"paper\" or \"published-image-code\"",
+                "leave it out for the published code of image networks",
+            ));
         }
+        Ok(VisionConfig::published(architecture, batch_norm, preset))
     }
 }
 

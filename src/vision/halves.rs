@@ -1,5 +1,7 @@
 //! S and S̃ of GradInit on pictures.
 
+use std::iter::Peekable;
+
 use tch::Tensor;
 
 use super::network::PictureBatch;
@@ -15,7 +17,7 @@ use crate::train::TrainingData;
 pub struct PictureHalves<'a> {
     data: &'a PictureData,
     overlap: f64,
-    batches: Box<dyn Iterator<Item = Vec<usize>> + 'a>,
+    batches: Peekable<Box<dyn Iterator<Item = Vec<usize>> + 'a>>,
     seed: u64,
     drawn: u64,
 }
@@ -34,17 +36,21 @@ impl<'a> PictureHalves<'a> {
         if data.pictures().len() < 3 {
             return Err(too_few(data.pictures().len()));
         }
-        Ok(PictureHalves { data, overlap, batches: Box::new(data.batches_without_end()), seed, drawn: 0 })
+        // What is left at the end of an epoch may be too little.
+        let batches = data.batches_without_end().filter(|indices| indices.len() >= 3);
+        let batches: Box<dyn Iterator<Item = Vec<usize>>> = Box::new(batches);
+        Ok(PictureHalves { data, overlap, batches: batches.peekable(), seed, drawn: 0 })
     }
 
     /// The pictures of the next iteration.
     fn next(&mut self) -> Vec<usize> {
-        let mut indices = Vec::new();
-        while indices.len() < 3 {
-            indices = self.batches.next().unwrap_or_default(); // It has no end.
-        }
         self.drawn += 1;
-        indices
+        self.batches.next().unwrap_or_default() // It has no end.
+    }
+
+    /// The seed of so many draws.
+    fn seed(&self, drawn: u64) -> u64 {
+        split_mix(self.seed.wrapping_add(drawn << 32))
     }
 }
 
@@ -55,7 +61,11 @@ impl Halves for PictureHalves<'_> {
     /// What reading pictures brings, and [`Error::Content`] for a batch of which fewer than three are not corrupt.
     fn draw(&mut self) -> Result<(PictureBatch, PictureBatch)> {
         let indices = self.next();
-        let batch = self.data.batch(&indices, split_mix(self.seed.wrapping_add(self.drawn << 32)))?;
+        let batch = self.data.batch(&indices, self.seed(self.drawn))?;
+        let seed = self.seed(self.drawn + 1);
+        if let Some(next) = self.batches.peek() {
+            self.data.prefetch(next, seed);
+        }
         // Of the pictures that there are: corrupt ones may have been left out.
         let count = batch.classes.size()[0] as usize;
         if count < 3 {

@@ -33,7 +33,13 @@ pub fn initialise(
         return Ok(theta);
     }
     let data = data.for_initialisation(config.metainit_batch_size())?;
-    let mut batches = data.batches_without_end();
-    let draw = || data.batch(&batches.next().unwrap_or_default(), seed); // It has no end.
+    let mut batches = data.batches_without_end().peekable();
+    let draw = || {
+        let batch = data.batch(&batches.next().unwrap_or_default(), seed); // It has no end.
+        if let Some(next) = batches.peek() {
+            data.prefetch(next, seed);
+        }
+        batch
+    };
     metainit_theta(network, &theta, &config.metainit, draw, signal)
 }

@@ -8,6 +8,7 @@ mod module;
 mod nets;
 mod network;
 pub mod pictures;
+mod published;
 mod validation;
 
 pub use config::{

@@ -49,6 +49,7 @@ impl EvaluateArgs {
         let theta = load_weights(&checkpoint, network.layout(), &identity)?.to_device(device);
         load_running(&checkpoint, &network)?;
         let found = evaluate(&network, &theta, &data, config.training.compute.kind())?;
+        self.pictures.note_met(&data, if self.train { "training" } else { "test" });
         if self.json {
             let (correct, pictures) = (found.correct, found.pictures);
             let object =

@@ -15,7 +15,7 @@ use super::options::{NetworkOptions, PictureOptions, network_for};
 /// Arguments of `nmt vision gradinit`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
-  nmt vision gradinit --arch vgg19 --data cifar10 --set gradinit.tau=0.1 --output init.safetensors")]
+  nmt vision gradinit --arch vgg19 --data cifar10 --output init.safetensors")]
 pub struct VisionGradInitArgs {
     #[command(flatten)]
     pictures: PictureOptions,
@@ -53,6 +53,8 @@ impl VisionGradInitArgs {
             &mut halves,
             identity,
             stopped,
-        )
+        )?;
+        self.pictures.note_met(&data, "training");
+        Ok(())
     }
 }

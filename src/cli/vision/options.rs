@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use nmt::vision::pictures::{self, PictureData, Pictures, Split};
+use nmt::vision::pictures::{self, GREATEST_SMALL_SIDE, PictureData, PictureKind, Pictures, Split};
 use nmt::vision::{Architecture, Classifier, VisionConfig};
 use nmt::{Error, Result};
 use tch::Device;
@@ -102,14 +102,15 @@ impl PictureOptions {
         batch_size: usize,
         device: Device,
     ) -> Result<PictureData> {
-        let options = pictures::PictureOptions {
-            skip_corrupt: self.skip_corrupt,
-            threads: usize::try_from(tch::get_num_threads()).ok(),
-            ..Default::default()
-        };
-        let pictures = Pictures::open(&self.data, split, options)?;
         let architecture = config.network.architecture;
         let (side, _) = architecture.pictures();
+        let small = side <= i64::from(GREATEST_SMALL_SIDE);
+        let options = pictures::PictureOptions {
+            kind: if small { PictureKind::Small } else { PictureKind::Large },
+            skip_corrupt: self.skip_corrupt,
+            threads: usize::try_from(tch::get_num_threads()).ok(),
+        };
+        let pictures = Pictures::open(&self.data, split, options)?;
         if pictures.side() as i64 != side {
             return Err(Error::content(
                 self.data.display().to_string(),
@@ -119,6 +120,11 @@ impl PictureOptions {
             ));
         }
         PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)
+    }
+
+    /// Say how many pictures on disk were converted or left out while they were read; `which` are they?
+    pub fn note_met(&self, data: &PictureData, which: &str) {
+        data.pictures().note_met(&format!("{} ({which})", self.data.display()));
     }
 }
 

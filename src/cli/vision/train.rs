@@ -2,7 +2,7 @@
 
 use nmt::config::describe;
 use nmt::task::Task;
-use nmt::train::{Run, train};
+use nmt::train::{Run, StopAfter, train};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate, initialise};
 use nmt::{Result, progress};
@@ -17,7 +17,7 @@ use super::options::{NetworkOptions, PictureOptions, network_for};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   nmt vision train --arch vgg19 --data cifar10 --init init.safetensors --output run
-  nmt vision train --arch resnet110 --no-bn --set optimizer.clip_norm=1 --data cifar10 --stop-after-epoch 1 --output run
+  nmt vision train --arch resnet110 --no-bn --data cifar10 --stop-after-epoch 1 --output run
   nmt vision train --data cifar10 --output run --resume                     go on with a run that was stopped")]
 pub struct VisionTrainArgs {
     #[command(flatten)]
@@ -55,8 +55,9 @@ impl VisionTrainArgs {
         let settings = config.training_loop(data.pictures().len(), processes.all.size());
         let (mut checkpoint, _lock) =
             self.run.begin(resume, &network, &config.optimizer, &identity, &processes, fresh)?;
+        self.run.validates_on(&mut checkpoint, test.pictures().fingerprint().to_string(), "pictures of the test")?;
         self.run.note_config(&data, &mut checkpoint, describe(&config)?, &processes)?;
-        let stop_after = self.stop_after_epoch.map(|epoch| epoch * settings.max_updates / config.training.max_epochs);
+        let stop_after = self.stop_after_epoch.map(StopAfter::Epoch);
         if self.run.dry_run {
             return self.run.rehearse(&network, &data, &settings, checkpoint, stop_after, &processes);
         }
@@ -81,6 +82,8 @@ impl VisionTrainArgs {
             |theta| Ok(evaluate(&network, theta, &test, settings.compute)?.into()),
             signal,
         )?;
+        self.pictures.note_met(&data, "training");
+        self.pictures.note_met(&test, "test");
         self.run.report(&outcome, updates_before, "accuracy")
     }
 

@@ -6,6 +6,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::archive;
+use super::faults::Ignored;
 use super::folders::{empty_class, is_picture};
 use super::memory::{self, Encoded, Loaded, Picture, Reading};
 use super::source::{Split, TEST_NAMES, TRAIN_NAMES};
@@ -20,17 +21,21 @@ type Counts = BTreeMap<String, usize>;
 /// As [`memory::load`] and [`archive::read`]; [`Error::Content`] for a picture that is not in a folder of a class, and for
 /// a class without pictures.
 pub(super) fn load(path: &Path, split: Split, reading: Reading) -> Result<(Vec<String>, Loaded)> {
-    let mut counts = Counts::new();
+    let (mut counts, mut ignored) = (Counts::new(), Ignored::default());
     let loaded = archive::read(path, is_wanted, |members| {
         memory::load(reading, || {
             while let Some(member) = members.next()? {
                 if let Some((class, name)) = place_of(path, split, &member, &mut counts)? {
                     return Ok(Some(Picture { class, name, encoded: Encoded::Bytes(member.bytes) }));
                 }
+                if !member.folder && member.parts.last().is_some_and(|name| !name.starts_with('.')) {
+                    ignored.add(|| member.parts.join("/"));
+                }
             }
             Ok(None)
         })
     })?;
+    ignored.note(&path.display().to_string());
     Ok((checked(path, counts)?, loaded))
 }
 
@@ -135,7 +140,18 @@ fn checked(path: &Path, counts: Counts) -> Result<Vec<String>> {
         let next = "give an archive with CLASS/NAME.jpg";
         return Err(Error::content(path.display().to_string(), "a folder for each class", "no picture", next));
     }
-    Ok(counts.into_keys().collect())
+    let classes: Vec<String> = counts.into_keys().collect();
+    if let [class] = classes.as_slice()
+        && TRAIN_NAMES.iter().chain(&TEST_NAMES).any(|name| name == class)
+    {
+        return Err(Error::content(
+            path.display().to_string(),
+            "a folder for each class",
+            format!("pictures in `{class}` itself"),
+            "put the pictures of every class into a folder with its name",
+        ));
+    }
+    Ok(classes)
 }
 
 #[cfg(test)]
@@ -180,6 +196,9 @@ mod tests {
         let path = write(folder.path(), "b.tar.gz", &[("x.txt", vec![])]);
         assert!(classes(&path, Split::Test).is_err());
         assert!(load(&path, Split::Test, READING).is_err());
+        let path = write(folder.path(), "c.tar.gz", &[("test/1.png", testing::plain(4, 9))]);
+        let message = load(&path, Split::Test, READING).unwrap_err().to_string();
+        assert!(message.contains("pictures in `test` itself"), "{message}");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use tch::Device;
 use super::Pictures;
 use super::augment::AugmentConfig;
 use super::mixup::Mix;
-use super::prefetch::Loader;
-use super::prepare::prepare;
+use super::prefetch::{AHEAD, Loader};
+use super::prepare::{Prepared, prepare};
 use crate::error::{Error, Result};
 use crate::train::{TrainingData, Units};
 use crate::vision::PictureBatch;
@@ -83,18 +83,28 @@ impl PictureData {
     /// # Errors
     /// As [`TrainingData::batch`].
     pub fn evaluation_batch(&self, indices: &[usize]) -> Result<PictureBatch> {
-        let prepared = prepare(&self.pictures, None, indices, 0)?;
-        let (pictures, classes) = prepared.tensors(self.device)?;
-        Ok(PictureBatch { pictures, classes, mixed: None })
+        self.unchanged(&prepare(&self.pictures, None, indices, 0)?)
     }
 
-    /// All pictures in their order, one batch after the other, as [`PictureData::evaluation_batch`] makes them.
+    /// All pictures in their order, one batch after the other, as [`PictureData::evaluation_batch`] makes them; the next ones
+    /// are prepared in the background.
     pub fn evaluation_batches(&self) -> impl Iterator<Item = Result<PictureBatch>> {
-        let count = self.pictures.len();
-        (0..count).step_by(self.batch_size).map(move |start| {
-            let indices: Vec<usize> = (start..count.min(start.saturating_add(self.batch_size))).collect();
-            self.evaluation_batch(&indices)
+        let indices: Vec<usize> = (0..self.pictures.len()).collect();
+        let batches: Vec<Vec<usize>> = indices.chunks(self.batch_size).map(<[usize]>::to_vec).collect();
+        let pictures = self.pictures.clone();
+        let mut loader = Loader::start(move |(indices, _)| prepare(&pictures, None, indices, 0));
+        (0..batches.len()).map(move |place| {
+            let ready = loader.as_mut().and_then(|loader| loader.take(&batches[place], 0));
+            if let Some(loader) = loader.as_mut() {
+                batches.iter().skip(place + 1).take(AHEAD).for_each(|next| loader.request(next, 0));
+            }
+            self.unchanged(&ready.unwrap_or_else(|| prepare(&self.pictures, None, &batches[place], 0))?)
         })
+    }
+
+    fn unchanged(&self, prepared: &Prepared) -> Result<PictureBatch> {
+        let (pictures, classes) = prepared.tensors(self.device)?;
+        Ok(PictureBatch { pictures, classes, mixed: None })
     }
 
     fn loader(&self) -> std::sync::MutexGuard<'_, Option<Loader>> {
@@ -128,13 +138,9 @@ impl TrainingData for PictureData {
         Ok(PictureBatch { pictures, classes, mixed: Some((others, mix.share)) })
     }
 
-    /// Prepare a batch in the background that [`TrainingData::batch`] will be asked for; of pictures in memory there is
-    /// nothing to prepare. At most two are prepared at a time, so the third is when it is asked for; ask in the order of
+    /// Prepare a batch in the background that [`TrainingData::batch`] will be asked for. At most two are prepared at a time, so the third is when it is asked for; ask in the order of
     /// the batches.
     fn prefetch(&self, indices: &[usize], seed: u64) {
-        if self.pictures.in_memory() {
-            return;
-        }
         let mut loader = self.loader();
         if loader.is_none() {
             let (pictures, augment) = (self.pictures.clone(), self.augment.clone());
@@ -143,6 +149,10 @@ impl TrainingData for PictureData {
         if let Some(loader) = loader.as_mut() {
             loader.request(indices, seed);
         }
+    }
+
+    fn fingerprint(&self) -> String {
+        self.pictures.fingerprint().to_string()
     }
 
     fn units(&self) -> Units {
@@ -249,7 +259,7 @@ mod tests {
         assert_ne!(of(1).pictures.get(0), of(1).pictures.get(2));
         assert!(of(1).mixed.is_none());
         data.prefetch(&[3], 1);
-        assert!(data.loader().is_none());
+        assert!(same(&data.batch(&[3], 1).unwrap(), &data.batch(&[3], 1).unwrap()));
         assert!(data.batch(&[23], 1).is_err() && data.batch(&[], 1).is_err());
     }
 

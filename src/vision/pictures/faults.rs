@@ -39,12 +39,7 @@ impl Tally {
 
     /// The lines that say it.
     pub(super) fn lines(&self, place: &str) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (kind, count) in Converted::ALL.into_iter().zip(self.converted) {
-            if count > 0 {
-                lines.push(format!("{place}: {} {} and became 8-bit RGB", pictures_were(count), kind.what()));
-            }
-        }
+        let mut lines = converted_lines(place, self.converted);
         if self.skipped > 0 {
             let more = if self.skipped > self.corrupt.len() { ", …" } else { "" };
             let named = self.corrupt.join(", ");
@@ -59,23 +54,37 @@ impl Tally {
     }
 }
 
+fn converted_lines(place: &str, counts: [usize; 4]) -> Vec<String> {
+    let kinds = Converted::ALL.into_iter().zip(counts).filter(|(_, count)| *count > 0);
+    let line = |(kind, count): (Converted, usize)| {
+        format!("{place}: {} {} and became 8-bit RGB", pictures_were(count), kind.what())
+    };
+    kinds.map(line).collect()
+}
+
 fn pictures_were(count: usize) -> String {
     if count == 1 { "1 picture was".into() } else { format!("{count} pictures were") }
 }
 
-/// Of a split whose pictures are read again and again: each fault is said when it is met first.
+/// Of a split whose pictures are read again and again: each fault is said when it is met first, and all are counted.
 #[derive(Debug, Default)]
 pub(super) struct Met {
-    kinds: [bool; 4],
+    converted: [BTreeSet<usize>; 4],
     corrupt: BTreeSet<usize>,
 }
 
 impl Met {
-    /// A picture was read; what there is to say.
-    pub(super) fn read(&mut self, converted: Option<Converted>, name: impl FnOnce() -> String) -> Option<String> {
+    /// Picture `index` was read; what there is to say.
+    pub(super) fn read(
+        &mut self,
+        index: usize,
+        converted: Option<Converted>,
+        name: impl FnOnce() -> String,
+    ) -> Option<String> {
         let kind = converted?;
-        let met = std::mem::replace(&mut self.kinds[kind.index()], true);
-        (!met).then(|| format!("{} is {}; such pictures become 8-bit RGB", name(), kind.what()))
+        let met = &mut self.converted[kind.index()];
+        (met.insert(index) && met.len() == 1)
+            .then(|| format!("{} is {}; such pictures become 8-bit RGB", name(), kind.what()))
     }
 
     /// Picture `index` is left out; what there is to say.
@@ -91,6 +100,44 @@ impl Met {
     /// Pictures that were left out until now.
     pub(super) fn skipped(&self) -> usize {
         self.corrupt.len()
+    }
+
+    /// How many pictures of each kind were met.
+    pub(super) fn lines(&self, place: &str) -> Vec<String> {
+        let mut lines = converted_lines(place, self.converted.each_ref().map(BTreeSet::len));
+        if self.skipped() > 0 {
+            lines.push(format!("{place}: {} corrupt and left out", pictures_were(self.skipped())));
+        }
+        lines
+    }
+}
+
+/// Files of a split that are no pictures.
+#[derive(Debug, Default)]
+pub(super) struct Ignored {
+    named: Vec<String>,
+    count: usize,
+}
+
+impl Ignored {
+    /// One more.
+    pub(super) fn add(&mut self, name: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.named.len() < NAMED {
+            self.named.push(name());
+        }
+    }
+
+    /// Say how many on standard error.
+    pub(super) fn note(&self, place: &str) {
+        self.line(place).iter().for_each(progress::note);
+    }
+
+    fn line(&self, place: &str) -> Option<String> {
+        let what = if self.count == 1 { "1 is no picture".into() } else { format!("{} are no pictures", self.count) };
+        let more = if self.count > self.named.len() { ", …" } else { "" };
+        let named = self.named.join(", ");
+        (self.count > 0).then(|| format!("{place}: {what} (.jpg, .jpeg, .png) and left out: {named}{more}"))
     }
 }
 
@@ -119,13 +166,28 @@ mod tests {
     #[test]
     fn what_was_met_is_said_once() {
         let mut met = Met::default();
-        assert!(met.read(None, || "a".into()).is_none());
+        assert!(met.read(0, None, || "a".into()).is_none());
         assert_eq!(
-            met.read(Some(Converted::Grey), || "a".into()).unwrap(),
+            met.read(1, Some(Converted::Grey), || "a".into()).unwrap(),
             "a is grey; such pictures become 8-bit RGB"
         );
-        assert!(met.read(Some(Converted::Grey), || "b".into()).is_none());
+        assert!(met.read(1, Some(Converted::Grey), || "a".into()).is_none());
+        assert!(met.read(2, Some(Converted::Grey), || "b".into()).is_none());
         let said = (0..9).filter(|i| met.skip(i % 8, || "c".into(), "bad").is_some()).count();
         assert_eq!((said, met.skipped()), (6, 8));
+        let lines = ["x: 2 pictures were grey and became 8-bit RGB", "x: 8 pictures were corrupt and left out"]
+            .map(String::from);
+        assert_eq!((met.lines("x"), Met::default().lines("x")), (lines.to_vec(), vec![]));
+    }
+
+    #[test]
+    fn what_is_no_picture_is_counted() {
+        let mut ignored = Ignored::default();
+        assert_eq!(ignored.line("x"), None);
+        ignored.add(|| "a.webp".into());
+        assert_eq!(ignored.line("x").unwrap(), "x: 1 is no picture (.jpg, .jpeg, .png) and left out: a.webp");
+        (0..6).for_each(|i| ignored.add(|| i.to_string()));
+        let line = ignored.line("x").unwrap();
+        assert!(line.contains("7 are no pictures") && line.ends_with("a.webp, 0, 1, 2, 3, …"), "{line}");
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::decode;
+use super::faults::Ignored;
 use super::memory::{self, Encoded, Loaded, Picture, Reading};
 use crate::error::{Error, Result};
 
@@ -31,18 +32,25 @@ impl Folders {
     /// [`Error::Io`]; [`Error::Content`] where there is no class folder, and for one without a picture.
     pub(super) fn list(root: &Path) -> Result<Folders> {
         let mut folders = Folders { root: root.to_path_buf(), classes: Vec::new(), names: Vec::new() };
-        for class in class_names(root)? {
+        let mut ignored = Ignored::default();
+        for class in classes_and_others(root, &mut ignored)? {
             let folder = root.join(&class);
-            let names = picture_names(&folder)?;
+            let names = picture_names(&folder, &mut ignored)?;
             folders.classes.push((class, folders.names.len()));
             folders.names.extend(names.into_iter().map(OsString::into_boxed_os_str));
         }
+        ignored.note(&root.display().to_string());
         Ok(folders)
     }
 
     /// The classes.
     pub(super) fn classes(&self) -> Vec<String> {
         self.classes.iter().map(|(class, _)| class.clone()).collect()
+    }
+
+    /// The names of all pictures.
+    pub(super) fn names(&self) -> impl Iterator<Item = &OsStr> {
+        self.names.iter().map(|name| &**name)
     }
 
     /// The class of a picture, as a place in [`Folders::classes`], and its name.
@@ -86,6 +94,11 @@ impl Folders {
 /// # Errors
 /// [`Error::Io`]; [`Error::Content`] where there is none, and for a name that is not UTF-8.
 pub(super) fn class_names(root: &Path) -> Result<Vec<String>> {
+    classes_and_others(root, &mut Ignored::default())
+}
+
+/// As [`class_names`]; what lies beside the folders is `ignored`.
+fn classes_and_others(root: &Path, ignored: &mut Ignored) -> Result<Vec<String>> {
     let (mut classes, mut files) = (Vec::new(), 0);
     for entry in std::fs::read_dir(root).map_err(Error::io("read the folder", root))? {
         let entry = entry.map_err(Error::io("read the folder", root))?;
@@ -95,6 +108,7 @@ pub(super) fn class_names(root: &Path) -> Result<Vec<String>> {
         // A link to a folder is one.
         if !entry.path().is_dir() {
             files += 1;
+            ignored.add(|| entry.file_name().to_string_lossy().into_owned());
             continue;
         }
         let name = entry.file_name().into_string().map_err(|name| {
@@ -114,13 +128,16 @@ pub(super) fn class_names(root: &Path) -> Result<Vec<String>> {
     Ok(classes)
 }
 
-/// The pictures of a class, in alphabetical order.
-fn picture_names(folder: &Path) -> Result<Vec<OsString>> {
+/// The pictures of a class, in alphabetical order; what lies beside them is `ignored`, but for names that begin with a dot.
+fn picture_names(folder: &Path, ignored: &mut Ignored) -> Result<Vec<OsString>> {
     let mut names: Vec<OsString> = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Error::io("read the folder", folder))? {
         let name = entry.map_err(Error::io("read the folder", folder))?.file_name();
-        if is_picture(&name.to_string_lossy()) {
+        let text = name.to_string_lossy();
+        if is_picture(&text) {
             names.push(name);
+        } else if !text.starts_with('.') {
+            ignored.add(|| format!("{}/{text}", folder.file_name().unwrap_or_default().to_string_lossy()));
         }
     }
     if names.is_empty() {
@@ -138,7 +155,7 @@ fn picture_names(folder: &Path) -> Result<Vec<OsString>> {
 pub(super) fn begins_small(root: &Path, skip_corrupt: bool) -> Result<bool> {
     // The list is never empty.
     let folder = root.join(class_names(root)?.swap_remove(0));
-    for name in picture_names(&folder)? {
+    for name in picture_names(&folder, &mut Ignored::default())? {
         let path = folder.join(name);
         match decode::dimensions(&decode::read_file(&path)?) {
             Ok((width, height)) => return Ok(width == height && width <= memory::GREATEST_SMALL_SIDE),

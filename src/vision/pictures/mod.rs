@@ -23,9 +23,10 @@ mod testing;
 
 use std::num::NonZero;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use image::RgbImage;
+use sha2::{Digest, Sha256};
 
 pub use augment::{AugmentConfig, Normalisation};
 pub use batches::PictureData;
@@ -73,6 +74,7 @@ pub struct Pictures {
     store: Store,
     threads: usize,
     skip_corrupt: bool,
+    fingerprint: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -143,7 +145,8 @@ impl Pictures {
                     kind => kind == PictureKind::Small,
                 };
                 if small {
-                    let if_large = "small pictures are square and of one size; others are read as large ones";
+                    let if_large =
+                        "networks for small pictures take square ones of one size: resize it, or choose resnet50";
                     let reading = Reading { place: &place, threads, skip_corrupt, if_large };
                     of_loaded(&place, classes, &own, folders.load(reading)?)?
                 } else {
@@ -153,7 +156,7 @@ impl Pictures {
                 }
             }
         };
-        Ok(Pictures { classes, labels, store, threads, skip_corrupt })
+        Ok(Pictures { classes, labels, store, threads, skip_corrupt, fingerprint: OnceLock::new() })
     }
 
     /// The number of pictures.
@@ -202,6 +205,32 @@ impl Pictures {
         }
     }
 
+    /// Say on standard error how many pictures on disk were converted or left out until now. Of those in memory
+    /// [`Pictures::open`] has said it.
+    pub fn note_met(&self, place: &str) {
+        if let Store::Disk { met, .. } = &self.store {
+            met.lock().unwrap_or_else(PoisonError::into_inner).lines(place).iter().for_each(progress::note);
+        }
+    }
+
+    /// What tells these pictures from others: their classes and, in memory, every pixel; on disk the names of the files, whose
+    /// contents may have changed.
+    pub fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| {
+            let mut hash = Sha256::new();
+            // A name ends where no name has a byte.
+            self.classes.iter().for_each(|class| hash.update([class.as_bytes(), &[0]].concat()));
+            self.labels.iter().for_each(|label| hash.update(label.to_le_bytes()));
+            match &self.store {
+                Store::Memory { pixels, .. } => hash.update(pixels),
+                Store::Disk { folders, .. } => {
+                    folders.names().for_each(|name| hash.update([name.as_encoded_bytes(), &[0]].concat()));
+                }
+            }
+            format!("{:x}", hash.finalize())
+        })
+    }
+
     /// Threads that decode.
     fn threads(&self) -> usize {
         // Small pictures need nothing but a copy.
@@ -230,7 +259,7 @@ impl Pictures {
                 let decoded = decode::decode(&bytes);
                 let mut met = met.lock().unwrap_or_else(PoisonError::into_inner);
                 let (raw, said) = match decoded {
-                    Ok(decoded) => (Raw::Large(decoded.image), met.read(decoded.converted, name)),
+                    Ok(decoded) => (Raw::Large(decoded.image), met.read(index, decoded.converted, name)),
                     Err(reason) if self.skip_corrupt => (Raw::LeftOut, met.skip(index, name, &reason)),
                     Err(reason) => return Err(decode::corrupt(name(), &reason)),
                 };
@@ -269,6 +298,11 @@ fn numbers(place: &str, classes: &[String], own: &[String]) -> Result<Vec<u32>> 
             format!("{}, which it lacks", some(&strange)),
             "give both splits the same classes",
         ));
+    }
+    let absent: Vec<String> = classes.iter().filter(|class| !own.contains(class)).cloned().collect();
+    if !absent.is_empty() {
+        let which = format!("{} of the {} classes of training", absent.len(), classes.len());
+        progress::note(format!("warning: {place}: no pictures of {which}: {}", some(&absent)));
     }
     Ok(own.iter().filter_map(|class| classes.binary_search(class).ok()).map(|number| number as u32).collect())
 }
@@ -325,6 +359,22 @@ mod tests {
             let Raw::Small(pixels) = pictures.raw(0).unwrap() else { panic!() };
             assert_eq!(pixels, [3; 48]);
         }
+    }
+
+    #[test]
+    fn a_fingerprint_is_of_classes_and_pictures() {
+        let of = |files: &[(&str, Vec<u8>)], split| {
+            let folder = tempfile::tempdir().unwrap();
+            testing::write(folder.path(), files);
+            open(folder.path(), split).unwrap().fingerprint().to_string()
+        };
+        let small = |class: &str, value| {
+            of(&[(format!("train/{class}/1.png").as_str(), testing::plain(4, value))], Split::Train)
+        };
+        assert_eq!(small("bee", 1), small("bee", 1));
+        assert!(small("bee", 1) != small("bee", 2) && small("bee", 1) != small("cat", 1));
+        let large = |name: &str| of(&[(format!("val/bee/{name}.jpg").as_str(), testing::jpeg(90, 70))], Split::Test);
+        assert!(large("1") == large("1") && large("1") != large("2"));
     }
 
     #[test]
