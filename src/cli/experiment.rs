@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use nmt::data::ParallelDataset;
-use nmt::experiment::{Failure, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, markdown, picture};
+use nmt::experiment::{
+    Failure, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, last_gradient_norm, markdown, picture,
+};
 use nmt::train::CONFIG;
 use nmt::{Error, Result, files, machine, progress};
 
@@ -164,7 +166,7 @@ impl<'a> Runner<'a> {
         let config = run.config()?;
         let saved = folder.join(CONFIG);
         if saved.exists() {
-            let saved = RunConfig::load(run.task, &saved, &[])?;
+            let saved = RunConfig::load_saved(run.task, &saved)?;
             if let Some(difference) = config.difference(&saved, run.init.is_some())? {
                 return Err(other(&difference));
             }
@@ -181,7 +183,12 @@ impl<'a> Runner<'a> {
         if done > planned || (done < planned && !may_end_early && outcome.failure.is_none()) {
             return Err(other(&format!("{done} {unit} for {planned}")));
         }
-        Ok(Some(outcome))
+        Ok(Some(Outcome { gradient_norm: self.gradient_norm(run), ..outcome }))
+    }
+
+    /// ‖g‖ of the last iteration of GradInit, where a run begins with what it learnt.
+    fn gradient_norm(&self, run: &PlannedRun) -> Option<f64> {
+        last_gradient_norm(&self.output.join(run.init.as_ref()?))
     }
 
     /// One run: learn the initialisation, train, score, and write the outcome.
@@ -191,9 +198,11 @@ impl<'a> Runner<'a> {
     pub fn run(&self, run: &PlannedRun) -> Result<Outcome> {
         let folder = self.output.join(&run.folder);
         let failure = self.train(run, &folder)?;
-        let init = run.init.as_ref().map(|init| self.output.join(init));
-        let mut outcome =
-            Outcome { data: self.fingerprint.clone(), ..Outcome::of(run, &folder, init.as_deref(), failure) };
+        let mut outcome = Outcome {
+            data: self.fingerprint.clone(),
+            gradient_norm: self.gradient_norm(run),
+            ..Outcome::of(run, &folder, failure)
+        };
         if let RunConfig::Translation(config) = run.config()?
             && self.plan.score
             && outcome.failure.is_none()

@@ -5,7 +5,7 @@ mod parse;
 mod training;
 
 pub use describe::describe;
-pub(crate) use parse::{Sections, chosen, parse};
+pub(crate) use parse::{chosen, of_sections, parse};
 pub(crate) use training::at_least_one;
 pub use training::{Compute, TrainingConfig, ValidationConfig, ValidationMetric};
 
@@ -58,7 +58,7 @@ pub struct Config {
     pub search: SearchConfig,
 }
 
-impl Sections for Config {
+impl Config {
     /// The defaults, with `[gradinit]` of the preset that is given.
     fn base(given: &Table) -> Result<Config> {
         let preset = chosen(given, "gradinit", "preset")?.unwrap_or(Preset::Paper);
@@ -92,7 +92,7 @@ impl Config {
 
     /// As [`Config::load`], of text; `place` names it in errors.
     pub fn parse(text: &str, place: &str, settings: &[String]) -> Result<Config> {
-        let config: Config = parse(text, place, settings, "nmt config")?;
+        let config: Config = parse(text, place, settings, "nmt config", Config::base)?;
         config.check()?;
         Ok(config)
     }
@@ -195,14 +195,14 @@ pub fn differences<C: Serialize>(one: &C, other: &C) -> Result<Vec<(String, Valu
 pub fn note_edited<C: Serialize>(
     trained: &C,
     beside: &Path,
-    load: impl Fn(Option<&Path>, &[String]) -> Result<C>,
+    load: impl Fn(&Path, &[String]) -> Result<C>,
     sections: &[&str],
 ) -> Result<()> {
     if !beside.exists() {
         return Ok(());
     }
     let ignored = "what the checkpoint was trained with counts";
-    let edited = match load(Some(beside), &[]) {
+    let edited = match load(beside, &[]) {
         Ok(edited) => edited,
         Err(error) => {
             progress::note(format!("warning: {error}; {ignored}"));

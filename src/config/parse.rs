@@ -7,12 +7,6 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
-/// What a configuration has to be able to do to be read: sections of keys, each with a default.
-pub(crate) trait Sections: Default + Serialize + DeserializeOwned {
-    /// The values of keys that are not given, where `given` has those that are: some decide what others are.
-    fn base(given: &Table) -> Result<Self>;
-}
-
 /// The value of a key where it is given.
 pub(crate) fn chosen<T: DeserializeOwned>(given: &Table, section: &str, key: &str) -> Result<Option<T>> {
     let value = given.get(section).and_then(|keys| keys.get(key)).cloned();
@@ -20,8 +14,20 @@ pub(crate) fn chosen<T: DeserializeOwned>(given: &Table, section: &str, key: &st
     value.map(|value| T::deserialize(value).map_err(wrong)).transpose()
 }
 
-/// Read a configuration; `help` is the command that prints its keys.
-pub(crate) fn parse<C: Sections>(text: &str, place: &str, settings: &[String], help: &str) -> Result<C> {
+/// The configuration of these keys, with the default of its section for each that is not given.
+pub(crate) fn of_sections<C: DeserializeOwned>(given: &Table) -> Result<C> {
+    given.clone().try_into().map_err(|error: toml::de::Error| Error::usage(in_words(error.message()), ""))
+}
+
+/// Read a configuration; `help` is the command that prints its keys. `base` has the values of keys that are not given: it sees
+/// those that are, which may decide about others.
+pub(crate) fn parse<C: Default + Serialize + DeserializeOwned>(
+    text: &str,
+    place: &str,
+    settings: &[String],
+    help: &str,
+    base: impl FnOnce(&Table) -> Result<C>,
+) -> Result<C> {
     let known = table_of(&C::default())?;
     let line_of = |at: usize| text.as_bytes().iter().take(at).filter(|&&byte| byte == b'\n').count() + 1;
     let broken = |error: &toml::de::Error| {
@@ -55,13 +61,13 @@ pub(crate) fn parse<C: Sections>(text: &str, place: &str, settings: &[String], h
     for setting in settings {
         set::<C>(&mut given, &known, setting)?;
     }
-    let mut table = table_of(&C::base(&given)?)?;
+    let mut table = table_of(&base(&given)?)?;
     for (section, value) in given {
         if let (Some(Value::Table(target)), Value::Table(keys)) = (table.get_mut(&section), value) {
             target.extend(keys);
         }
     }
-    table.try_into().map_err(|error: toml::de::Error| Error::usage(in_words(error.message()), ""))
+    of_sections(&table)
 }
 
 /// A configuration as sections of keys.
@@ -87,7 +93,7 @@ fn in_words(message: &str) -> String {
 }
 
 /// Take one `section.key=value` into `given`. A value that is no TOML value is a string.
-fn set<C: Sections>(given: &mut Table, known: &Table, setting: &str) -> Result<()> {
+fn set<C: DeserializeOwned>(given: &mut Table, known: &Table, setting: &str) -> Result<()> {
     let usage = |message: String| Error::usage(format!("--set {setting}: {message}"), "");
     let (key, text) = setting.split_once('=').ok_or_else(|| usage("expected section.key=value".into()))?;
     let (key, text) = (key.trim(), text.trim());

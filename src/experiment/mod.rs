@@ -6,7 +6,7 @@ mod plan;
 mod run_config;
 mod table;
 
-pub use outcome::{Failure, Outcome};
+pub use outcome::{Failure, Outcome, last_gradient_norm};
 pub use pictures::picture;
 pub use plan::{Axis, Method, Plan, PlannedRun, Trained};
 pub use run_config::RunConfig;

@@ -53,8 +53,9 @@ pub struct Outcome {
     /// The best accuracy on the test split, in per cent (the paper's Acc_best).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_accuracy: Option<f64>,
-    /// The gradient's norm in the last iteration of GradInit (the paper's ‖g‖₂ in Table 4); none without GradInit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The gradient's norm in the last iteration of GradInit (the paper's ‖g‖₂ in Table 4), from its trajectory; none without
+    /// GradInit.
+    #[serde(skip)]
     pub gradient_norm: Option<f64>,
     /// What was not finite.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,7 +63,7 @@ pub struct Outcome {
 }
 
 /// ‖g‖ of the last line of GradInit's trajectory, which lies beside what it wrote.
-fn last_norm(init: &Path) -> Option<f64> {
+pub fn last_gradient_norm(init: &Path) -> Option<f64> {
     let text = files::read_text(&init.with_extension("trajectory.jsonl")).ok()?;
     serde_json::from_str::<serde_json::Value>(text.lines().last()?).ok()?.get("gradient_norm")?.as_f64()
 }
@@ -71,8 +72,8 @@ impl Outcome {
     /// The file's name.
     pub const FILE: &'static str = "outcome.json";
 
-    /// Of a run whose log is in `folder` and whose initialisation GradInit wrote to `init`, without scores.
-    pub fn of(run: &PlannedRun, folder: &Path, init: Option<&Path>, failure: Option<Failure>) -> Outcome {
+    /// Of a run whose log is in `folder` without scores.
+    pub fn of(run: &PlannedRun, folder: &Path, failure: Option<Failure>) -> Outcome {
         let log = RunLog::read(&run.method, &folder.join(LOG)).ok();
         let training = log.as_ref().and_then(|log| log.training.last());
         let validation = log.as_ref().and_then(|log| log.validation.last());
@@ -91,7 +92,7 @@ impl Outcome {
             test_bleu: None,
             first_accuracy: accuracies().next(),
             best_accuracy: accuracies().reduce(f64::max),
-            gradient_norm: init.and_then(last_norm),
+            gradient_norm: None,
             failure,
         }
     }

@@ -35,6 +35,17 @@ impl RunConfig {
         })
     }
 
+    /// Read the file that a run wrote.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_saved(task: Trained, path: &Path) -> Result<RunConfig> {
+        Ok(match task {
+            Trained::Translation => RunConfig::Translation(Box::new(Config::load(Some(path), &[])?)),
+            Trained::Vision => RunConfig::Vision(Box::new(VisionConfig::load_saved(path, &[])?)),
+        })
+    }
+
     /// The updates, or of image networks the epochs, that it trains at most.
     pub fn length(&self) -> u64 {
         match self {
@@ -101,7 +112,7 @@ impl RunConfig {
     /// # Errors
     /// As [`Config::to_toml`].
     pub fn init_description(self) -> Result<String> {
-        match self {
+        match self.relevant(true) {
             RunConfig::Translation(config) => {
                 let Config { model, init, gradinit, metainit, training, .. } = *config;
                 let TrainingConfig { seed, label_smoothing, .. } = training;

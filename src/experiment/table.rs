@@ -91,7 +91,7 @@ pub fn markdown(plan: &Plan, outcomes: &[Outcome], command: &str, facts: &str) -
     let axes: String = plan.axes.iter().map(|axis| format!(" {} |", short(&axis.key))).collect();
     let score = Score::of(plan, outcomes);
     let columns = match plan.task {
-        Trained::Vision => " ‖g‖₂ after GradInit | Acc₀ | Acc_best | Acc₀, by seed |".to_string(),
+        Trained::Vision => " ‖g‖₂, last iteration | Acc₀ | Acc_best | Acc₀, by seed |".to_string(),
         Trained::Translation if plan.score => {
             " validation nll | BLEU, validation | BLEU, test | test, by seed |".to_string()
         }

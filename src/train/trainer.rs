@@ -356,10 +356,11 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
                 let speed = window.tokens as f64 / window.seconds;
                 format!("epoch {} loss {loss:.3} lr {rate:.2e} {speed:.0} {}/s", state.epoch, units.plural)
             });
-            if state.update.is_multiple_of(config.log_every) || last {
-                let window = std::mem::take(&mut state.window);
-                log.write(&update_event(state, units, rate, &window))?;
-            }
+        }
+        let state = &mut checkpoint.state;
+        if (made && state.update.is_multiple_of(config.log_every)) || (last && state.window.updates > 0) {
+            let window = std::mem::take(&mut state.window);
+            log.write(&update_event(state, units, rate, &window))?;
         }
 
         let state = &checkpoint.state;

@@ -207,7 +207,7 @@ impl ModelFolder {
             found => found?,
         };
         let config = Config::parse(&text, &place.display().to_string(), &[])?;
-        note_edited(&config, &beside, Config::load, &["model", "search"])?;
+        note_edited(&config, &beside, |path, settings| Config::load(Some(path), settings), &["model", "search"])?;
         let [source_lang, target_lang] = languages_of(&checkpoint)?;
         let text = ModelText::load(&folder, &source_lang, &target_lang)?;
         let (source, target) = (&text.source_dictionary, &text.target_dictionary);

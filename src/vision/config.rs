@@ -8,7 +8,7 @@ use toml::Table;
 
 use super::network::Architecture;
 use super::pictures::AugmentConfig;
-use crate::config::{Compute, Sections, at_least_one, chosen, parse, to_toml};
+use crate::config::{Compute, at_least_one, chosen, of_sections, parse, to_toml};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::init::gradinit::{GradInitConfig, Preset};
@@ -152,7 +152,7 @@ impl Default for VisionConfig {
     }
 }
 
-impl Sections for VisionConfig {
+impl VisionConfig {
     /// What the paper trains the network with that `given` names.
     fn base(given: &Table) -> Result<VisionConfig> {
         let architecture = chosen(given, "network", "architecture")?.unwrap_or(Architecture::Vgg19);
@@ -184,7 +184,20 @@ impl VisionConfig {
 
     /// As [`VisionConfig::load`], of text; `place` names it in errors.
     pub fn parse(text: &str, place: &str, settings: &[String]) -> Result<VisionConfig> {
-        let config: VisionConfig = parse(text, place, settings, "nmt vision config")?;
+        let config: VisionConfig = parse(text, place, settings, "nmt vision config", VisionConfig::base)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// As [`VisionConfig::load`], of the file that a run wrote: a key that it lacks, because there was none at that time, is not
+    /// what the network is trained with by now.
+    pub fn load_saved(path: &Path, settings: &[String]) -> Result<VisionConfig> {
+        VisionConfig::parse_saved(&files::read_text(path)?, &path.display().to_string(), settings)
+    }
+
+    /// As [`VisionConfig::load_saved`], of text.
+    pub fn parse_saved(text: &str, place: &str, settings: &[String]) -> Result<VisionConfig> {
+        let config: VisionConfig = parse(text, place, settings, "nmt vision config", of_sections)?;
         config.check()?;
         Ok(config)
     }

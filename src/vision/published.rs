@@ -8,9 +8,8 @@ use crate::init::metainit::{MetaInitConfig, Scaled};
 use crate::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind};
 
 impl VisionConfig {
-    /// The settings of the paper (section 4.1 and appendix A) for a network; of the published launch scripts where it is silent:
-    /// τ and the batches of WRN-28-10, the batches of MetaInit, and what MetaInit scales. τ of ResNet-50 is neither's.
-    /// `preset` decides how GradInit's steps are made, and changes none of these numbers.
+    /// The settings of the paper (section 4.1 and appendix A) for a network; of the published code where it is silent: τ and the
+    /// batches of WRN-28-10, and what MetaInit scales. `preset` decides how GradInit's steps are made, and changes none of these numbers.
     ///
     /// Gradients of networks without normalisation are clipped to 1. The paper does not clip DenseNet-100's after MetaInit and
     /// GradInit: with those set `optimizer.clip_norm` to 0.
@@ -119,6 +118,18 @@ mod tests {
         let config = parse(&["network.architecture=resnet50"]).unwrap();
         assert_eq!((config.training.max_epochs, config.gradinit.gamma, config.schedule.steps.len()), (90, 3.0, 2));
         assert_eq!(VisionConfig::default(), parse(&[]).unwrap());
+    }
+
+    /// A run whose file has no `metainit.scaled` scaled matrices alone, whatever the networks are trained with by now.
+    #[test]
+    fn a_file_that_a_run_wrote_keeps_its_meaning() {
+        let text = "[network]\narchitecture = \"densenet100\"\n[metainit]\niterations = 390\n[training]\nseed = 3\n";
+        let saved = VisionConfig::parse_saved(text, "config.toml", &[]).unwrap();
+        assert_eq!(
+            (saved.metainit.scaled, saved.metainit.batch_size, saved.training.batch_size),
+            (Scaled::Matrices, 0, 128)
+        );
+        assert_eq!(VisionConfig::parse(text, "my.toml", &[]).unwrap().metainit.scaled, Scaled::All);
     }
 
     #[test]

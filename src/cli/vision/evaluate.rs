@@ -40,16 +40,17 @@ impl EvaluateArgs {
     pub fn run(&self) -> Result<()> {
         let checkpoint = self.model.join(if self.last { LAST } else { BEST });
         let (text, place) = trained_with(&checkpoint)?;
-        let config = VisionConfig::parse(&text, &place.display().to_string(), &[])?;
-        note_edited(&config, &saved_config(&self.model), VisionConfig::load, &["network"])?;
+        let config = VisionConfig::parse_saved(&text, &place.display().to_string(), &[])?;
+        note_edited(&config, &saved_config(&self.model), VisionConfig::load_saved, &["network"])?;
         let device = machine::device();
         let split = if self.train { Split::Train } else { Split::Test };
         let data = self.pictures.batches(split, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let theta = load_weights(&checkpoint, network.layout(), &identity)?.to_device(device);
         load_running(&checkpoint, &network)?;
-        let found = evaluate(&network, &theta, &data, config.training.compute.kind())?;
+        let found = evaluate(&network, &theta, &data, config.training.compute.kind());
         self.pictures.note_met(&data, if self.train { "training" } else { "test" });
+        let found = found?;
         if self.json {
             let (correct, pictures) = (found.correct, found.pictures);
             let object =

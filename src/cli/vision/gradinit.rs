@@ -46,15 +46,15 @@ impl VisionGradInitArgs {
         let theta0 = self.learn.theta0(network.layout(), &identity, device, fresh)?;
         let mut halves = PictureHalves::new(&data, overlap, config.training.seed)?;
         let described = describe(&config)?;
-        self.learn.learn(
+        let learnt = self.learn.learn(
             &network,
             &theta0,
             (&config.gradinit, &described, data.fingerprint()),
             &mut halves,
             identity,
             stopped,
-        )?;
+        );
         self.pictures.note_met(&data, "training");
-        Ok(())
+        learnt
     }
 }

@@ -1,7 +1,7 @@
 //! Options that the commands of `nmt vision` share.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nmt::vision::pictures::{self, GREATEST_SMALL_SIDE, PictureData, PictureKind, Pictures, Split};
 use nmt::vision::{Architecture, Classifier, VisionConfig};
@@ -44,13 +44,6 @@ impl NetworkOptions {
         self.config.config.is_some()
     }
 
-    /// With the configuration of a run, where none was given.
-    pub fn or_config(&self, path: PathBuf) -> NetworkOptions {
-        let mut options = self.clone();
-        options.config.config.get_or_insert(path);
-        options
-    }
-
     /// What `--batch-size` sets besides training's: the batches of a command that has its own.
     pub fn batch_size_of(&self, key: &str) -> Option<String> {
         setting(key, self.batch_size)
@@ -58,23 +51,23 @@ impl NetworkOptions {
 
     /// The configuration: defaults, file, `--set`, these options, and then `further` settings of other ones.
     pub fn load(&self, further: &[Option<String>]) -> Result<VisionConfig> {
-        self.load_or_parse(None, further)
+        VisionConfig::load(self.config.config.as_deref(), &self.settings(further))
     }
 
-    /// The same, with `text` in the file's place where there is some.
-    pub fn load_or_parse(&self, text: Option<&str>, further: &[Option<String>]) -> Result<VisionConfig> {
+    /// The same, with the `text` at `place` that a run wrote in the file's place.
+    pub fn load_saved(&self, text: &str, place: &Path, further: &[Option<String>]) -> Result<VisionConfig> {
+        VisionConfig::parse_saved(text, &place.display().to_string(), &self.settings(further))
+    }
+
+    fn settings(&self, further: &[Option<String>]) -> Vec<String> {
         let own = [
             setting("network.architecture", self.arch.as_ref()),
             self.no_bn.then(|| "network.batch_norm=false".to_string()),
             setting("training.batch_size", self.batch_size),
             setting("training.seed", self.seed),
         ];
-        let settings: Vec<String> = self.config.set.iter().cloned().chain(own.into_iter().flatten()).collect();
-        let settings: Vec<String> = settings.into_iter().chain(further.iter().flatten().cloned()).collect();
-        match text {
-            Some(text) => VisionConfig::parse(text, "the run's configuration", &settings),
-            None => VisionConfig::load(self.config.config.as_deref(), &settings),
-        }
+        let own = self.config.set.iter().cloned().chain(own.into_iter().flatten());
+        own.chain(further.iter().flatten().cloned()).collect()
     }
 }
 

@@ -1,11 +1,13 @@
 //! `nmt vision train`: train an image network.
 
+use std::path::Path;
+
 use nmt::config::describe;
 use nmt::task::Task;
 use nmt::train::{Run, StopAfter, train};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate, initialise};
-use nmt::{Result, progress};
+use nmt::{Result, files, progress};
 
 use super::super::model_options::{PrintConfig, name_of, setting};
 use super::super::processes::Processes;
@@ -81,25 +83,35 @@ impl VisionTrainArgs {
             Run { folder: run, identity: &identity, stop_after, processes: &*processes.all },
             |theta| Ok(evaluate(&network, theta, &test, settings.compute)?.into()),
             signal,
-        )?;
+        );
         self.pictures.note_met(&data, "training");
         self.pictures.note_met(&test, "test");
-        self.run.report(&outcome, updates_before, "accuracy")
+        self.run.report(&outcome?, updates_before, "accuracy")
     }
 
     /// The configuration, with everything automatic resolved.
     fn resolve(&self, resume: bool, processes: &Processes) -> Result<VisionConfig> {
         let saved_path = self.run.saved_config();
         let began_with = if resume { self.run.began_with()? } else { String::new() };
-        let options = if resume { self.network.or_config(saved_path.clone()) } else { self.network.clone() };
         let further = [&[setting("training.max_epochs", self.max_epochs)][..], &self.run.settings()[..]].concat();
         // What people wrote into config.toml is compared with what the run began with; where it is gone, that counts.
-        let text = (resume && !self.network.has_file() && !saved_path.exists()).then_some(began_with.as_str());
-        let mut config = options.load_or_parse(text, &further)?;
+        let mut config = match resume && !self.network.has_file() {
+            true if saved_path.exists() => {
+                self.network.load_saved(&files::read_text(&saved_path)?, &saved_path, &further)?
+            }
+            true => self.network.load_saved(&began_with, Path::new("the run's configuration"), &further)?,
+            false => self.network.load(&further)?,
+        };
         config.training.compute = config.training.compute.resolved();
         if resume {
-            let saved = VisionConfig::parse(&began_with, &saved_path.display().to_string(), &[])?;
-            check_unchanged(&saved, &config, &saved_path, &[])?;
+            let saved = VisionConfig::parse_saved(&began_with, &saved_path.display().to_string(), &[])?;
+            // θ is there: nothing initialises it any more.
+            let trains = |config: &VisionConfig| VisionConfig {
+                gradinit: saved.gradinit.clone(),
+                metainit: saved.metainit.clone(),
+                ..config.clone()
+            };
+            check_unchanged(&saved, &trains(&config), &saved_path, &[])?;
             let frequencies = [saved.training.update_frequency, config.training.update_frequency];
             self.run.check_batches_per_update(frequencies, processes)?;
         }

@@ -141,6 +141,7 @@ fn checked(path: &Path, counts: Counts) -> Result<Vec<String>> {
         return Err(Error::content(path.display().to_string(), "a folder for each class", "no picture", next));
     }
     let classes: Vec<String> = counts.into_keys().collect();
+    // One class of this name among others may be one: trains, say.
     if let [class] = classes.as_slice()
         && TRAIN_NAMES.iter().chain(&TEST_NAMES).any(|name| name == class)
     {

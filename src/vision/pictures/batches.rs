@@ -10,7 +10,7 @@ use tch::Device;
 use super::Pictures;
 use super::augment::AugmentConfig;
 use super::mixup::Mix;
-use super::prefetch::{AHEAD, Loader};
+use super::prefetch::Loader;
 use super::prepare::{Prepared, prepare};
 use crate::error::{Error, Result};
 use crate::train::{TrainingData, Units};
@@ -86,8 +86,8 @@ impl PictureData {
         self.unchanged(&prepare(&self.pictures, None, indices, 0)?)
     }
 
-    /// All pictures in their order, one batch after the other, as [`PictureData::evaluation_batch`] makes them; the next ones
-    /// are prepared in the background.
+    /// All pictures in their order, one batch after the other, as [`PictureData::evaluation_batch`] makes them; the next one
+    /// is prepared in the background.
     pub fn evaluation_batches(&self) -> impl Iterator<Item = Result<PictureBatch>> {
         let indices: Vec<usize> = (0..self.pictures.len()).collect();
         let batches: Vec<Vec<usize>> = indices.chunks(self.batch_size).map(<[usize]>::to_vec).collect();
@@ -95,8 +95,8 @@ impl PictureData {
         let mut loader = Loader::start(move |(indices, _)| prepare(&pictures, None, indices, 0));
         (0..batches.len()).map(move |place| {
             let ready = loader.as_mut().and_then(|loader| loader.take(&batches[place], 0));
-            if let Some(loader) = loader.as_mut() {
-                batches.iter().skip(place + 1).take(AHEAD).for_each(|next| loader.request(next, 0));
+            if let (Some(loader), Some(next)) = (loader.as_mut(), batches.get(place + 1)) {
+                loader.request(next, 0);
             }
             self.unchanged(&ready.unwrap_or_else(|| prepare(&self.pictures, None, &batches[place], 0))?)
         })
