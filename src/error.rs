@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// A loss or a gradient stopped being a number.
     #[error(
-        "not finite: {what} at update {update}: first bad block: {block}; sentences of the batch: {sentences}{}",
+        "not finite: {what} at update {update}: first bad block: {block}; examples of the batch: {examples}{}",
         next_step(next)
     )]
     NonFinite {
@@ -55,7 +55,7 @@ pub enum Error {
         /// The first parameter block that is not finite, or `none`.
         block: String,
         /// The dataset indices of the batch.
-        sentences: String,
+        examples: String,
         /// What to do about it.
         next: String,
     },

@@ -36,6 +36,20 @@ fn print(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// A number for people: with so many decimals, or from a million on as a power of ten.
+///
+/// ```
+/// use nmt::progress::readable;
+/// assert_eq!((readable(2.3026, 3).as_str(), readable(-1.3e17, 3).as_str()), ("2.303", "-1.300e17"));
+/// ```
+pub fn readable(number: f64, decimals: usize) -> String {
+    if number.abs() < 1e6 || !number.is_finite() {
+        format!("{number:.decimals$}")
+    } else {
+        format!("{number:.decimals$e}")
+    }
+}
+
 /// The progress of one task. Dropping it clears the bar.
 pub struct Progress {
     kind: Kind,

@@ -18,6 +18,17 @@ struct Bowl {
     running: Tensor,
 }
 
+impl Bowl {
+    fn new() -> Bowl {
+        let mut layout = Layout::default();
+        layout.add("first.weight", &[1, 2], BlockKind::Weight);
+        layout.add("second.weight", &[1, 2], BlockKind::Weight);
+        let mut running_layout = Layout::default();
+        running_layout.add("sum", &[1], BlockKind::RunningMean);
+        Bowl { layout, running_layout, running: Tensor::zeros([1], (Kind::Float, Device::Cpu)) }
+    }
+}
+
 impl Task for Bowl {
     type Batch = f64;
     fn layout(&self) -> &Layout {
@@ -62,14 +73,8 @@ fn run_with(
     learning_rate: f64,
     stop_after: Option<StopAfter>,
 ) -> (nmt::Result<Outcome>, Vec<serde_json::Value>, f64) {
-    let mut layout = Layout::default();
-    layout.add("first.weight", &[1, 2], BlockKind::Weight);
-    layout.add("second.weight", &[1, 2], BlockKind::Weight);
-    let mut running_layout = Layout::default();
-    running_layout.add("sum", &[1], BlockKind::RunningMean);
-    let options = (Kind::Float, Device::Cpu);
-    let task = Bowl { layout, running_layout, running: Tensor::zeros([1], options) };
-    let theta = Tensor::ones([4], options);
+    let task = Bowl::new();
+    let theta = Tensor::ones([4], (Kind::Float, Device::Cpu));
     let optimizer = optimizer.build(&theta, task.layout());
     // Runs that stop somewhere do not stop at a line of the log.
     let log_every = if stop_after.is_some() { 4 } else { 1 };
@@ -103,6 +108,25 @@ fn an_update_that_is_not_made_moves_no_running_statistics() {
     let sgd = OptimizerConfig { kind: OptimizerKind::Sgd, ..Default::default() };
     let (outcome, _, running) = run_with(&Bad(&[2, 9], f64::NAN), folder.path(), false, &sgd, 1e-3, None);
     assert_eq!((outcome.unwrap().updates, running), (15, 15.0));
+}
+
+/// A validation that came to no number is no best one, and hides none.
+#[test]
+fn a_value_that_is_no_number_is_never_the_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut values = [f64::NAN, 3.0, f64::NAN].into_iter();
+    let validate = |_: &Tensor| {
+        let value = values.next().unwrap();
+        Ok(Validation { value, found: serde_json::Map::new(), text: String::new() })
+    };
+    let (task, config) = (Bowl::new(), LoopConfig { max_updates: 25, compute: Kind::Float, ..Default::default() });
+    let theta = Tensor::ones([4], (Kind::Float, Device::Cpu));
+    let optimizer = OptimizerConfig::default().build(&theta, task.layout());
+    let identity = BTreeMap::new();
+    let run = Run { folder: folder.path(), identity: &identity, stop_after: None, processes: &nmt::train::Alone };
+    let data = Bad(&[], 1.0);
+    let outcome = train(&task, &data, &config, Checkpoint::start(theta, optimizer), run, validate, || None);
+    assert_eq!(outcome.unwrap().best, Some((3.0, 20)));
 }
 
 /// However many updates an epoch came to, it is where the run stops.
@@ -145,7 +169,7 @@ fn three_in_a_row_end_the_run_with_what_there_is_to_inspect() {
     let folder = tempfile::tempdir().unwrap();
     let (outcome, events) = run(&Bad(&[4, 5, 6], f64::NAN), folder.path(), false);
     let error = outcome.unwrap_err().to_string();
-    for part in ["not finite: the loss is NaN at update 5", "first.weight", "sentences of the batch: 6", ANOMALY] {
+    for part in ["not finite: the loss is NaN at update 5", "first.weight", "examples of the batch: 6", ANOMALY] {
         assert!(error.contains(part), "{error}");
     }
     assert_eq!(events.len(), 4 + 3);

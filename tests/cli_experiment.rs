@@ -48,6 +48,10 @@ set = ["optimizer.kind=sgd"]
     let listed = lab.nmt(&with(&["--dry-run"])).ok();
     assert_eq!(listed.lines().count(), 12);
     assert_eq!(listed.lines().next(), Some("runs/vanilla/learning_rate=0.001/beta2=0.98/seed-1"));
+    let of_folder = lab.nmt(&with(&["--dry-run", "--only", "runs/vanilla/learning_rate=0.01", "--only", "sgd"])).ok();
+    assert_eq!(of_folder.lines().filter(|line| line.contains("/vanilla/learning_rate=0.01/")).count(), 2);
+    assert_eq!(of_folder.lines().count(), 2 + 4, "{of_folder}");
+    lab.nmt(&with(&["--dry-run", "--only", "van"])).fails(2, &["\"Vanilla\", \"GradInit\", \"SGD\""]);
     assert!(!lab.path("runs").exists());
 
     lab.nmt(&with(&["--only", "GradInit", "--seeds", "2", "--report", "table.md"])).ok();

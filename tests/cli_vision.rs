@@ -39,9 +39,18 @@ fn gradinit_training_and_evaluation_follow_each_other() {
     let scales = json(&lab.path("init.scales.json"));
     assert!(scales["features.conv0.weight"].as_f64().unwrap() != 1.0, "{scales}");
 
-    let run = lab.nmt(&vision("train", &["--init=init.safetensors", "--output=run"]));
+    let unused = ["--set=init.method=metainit", "--stop-after-epoch=3"];
+    let run = lab.nmt(&vision("train", &[&["--init=init.safetensors", "--output=run"], &unused[..]].concat()));
     let notes = run.stderr.clone();
     run.ok();
+    assert!(
+        notes.contains("init.method=metainit has no part in training: init.safetensors has the parameters"),
+        "{notes}"
+    );
+    assert!(
+        notes.contains("training ends after 2 epochs at the latest: to stop after 3 makes no difference"),
+        "{notes}"
+    );
     assert!(notes.contains("50 pictures of 10 classes, 10 to validate on; densenet100, 769162 parameters"), "{notes}");
     let log = std::fs::read_to_string(lab.path("run/log.jsonl")).unwrap();
     let events: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -84,7 +93,8 @@ fn wrong_use_and_wrong_pictures_are_named() {
     let lab = lab();
     for (arguments, parts) in [
         (vec!["--no-bn", "--set=init.method=fixup"], vec!["fixup-resnet110"]),
-        (vec!["--set=gradinit.max_tokens=4"], vec!["training.batch_size"]),
+        (vec!["--set=gradinit.max_tokens=4"], vec!["gradinit.max_tokens has no part in image networks", "batch_size"]),
+        (vec!["--set=gradinit.longer_first=true"], vec!["gradinit.longer_first has no part in image networks"]),
         (vec!["--set=network.architecture=vgg16"], vec!["vgg16"]),
         (vec!["--set=optimizer.kind=adam"], vec!["decay_normalisation"]),
         (vec!["--set=training.max_tokens=4"], vec!["training.max_tokens", "nearest"]),
@@ -94,7 +104,9 @@ fn wrong_use_and_wrong_pictures_are_named() {
     // The batches of GradInit are this command's own, whatever the recipe says.
     let recipe = format!("--config={}/configs/vision/imagenet_resnet50.toml", env!("CARGO_MANIFEST_DIR"));
     let printed = ["vision", "gradinit", &recipe, "--data=cifar", "--batch-size=7", "--print-config", "--output=no"];
-    assert_eq!(lab.nmt(&printed).ok().matches("\nbatch_size = 7\n").count(), 2);
+    let printed = lab.nmt(&printed).ok();
+    assert_eq!(printed.matches("\nbatch_size = 7\n").count(), 2);
+    assert!(!printed.contains("\nmax_tokens = ") && !printed.contains("\nlonger_first = "), "{printed}");
     lab.nmt(&["vision", "train", "--data=cifar", "--batch-size=0", "--output=no"]).fails(2, &["training.batch_size"]);
     let fixup = ["--threads=1", "vision", "train", "--data=cifar", "--arch=fixup-resnet110", "--output=no"];
     lab.nmt(&[&fixup[..], &["--set=network.batch_norm=true"]].concat()).fails(2, &["--no-bn"]);
@@ -105,12 +117,37 @@ fn wrong_use_and_wrong_pictures_are_named() {
             .copied()
             .collect::<Vec<_>>(),
     )
-    .fails(1, &["224 × 224", "32 × 32"]);
+    .fails(1, &["train/CLASS/*.jpg", "found CIFAR-10's binary files"]);
     lab.nmt(&["vision", "train", "--data=none", "--arch=vgg19", "--output=no"]).fails(1, &["none"]);
     let bytes = std::fs::read(lab.path("cifar/data_batch_2.bin")).unwrap();
     std::fs::write(lab.path("cifar/data_batch_2.bin"), &bytes[..bytes.len() - 1]).unwrap();
     lab.nmt(&vision("train", &["--output=no"])).fails(1, &["data_batch_2.bin"]);
     assert!(!lab.path("no").exists());
+}
+
+/// Translation's commands say what a run of pictures is, and the other way round; so do files of other classes.
+#[test]
+fn what_is_of_something_else_is_named() {
+    let lab = lab();
+    lab.nmt(&vision("train", &["--output=run", "--stop-after-epoch=1"])).ok();
+    lab.nmt(&["translate", "--model=run"]).fails(2, &["expected sections of Transformers", "`nmt vision`"]);
+    let recipe = format!("--config={}/configs/multi30k_gradinit_adam.toml", env!("CARGO_MANIFEST_DIR"));
+    lab.nmt(&vision("train", &[&recipe, "--output=no"])).fails(2, &["expected sections of image networks"]);
+    for (names, parts) in [
+        (&["bee", "cat"][..], ["classes are \"bee cat\"", "classes are \"a b c d e\" …"]),
+        (
+            &["a", "b", "c", "d", "e", "f", "g", "h", "ii", "j"],
+            ["classes go on with \"ii j\"", "classes go on with \"i j\""],
+        ),
+    ] {
+        let _ = std::fs::remove_dir_all(lab.path("others"));
+        for name in names {
+            let folder = lab.path("others/test").join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            image::RgbImage::new(32, 32).save(folder.join("1.png")).unwrap();
+        }
+        lab.nmt(&["vision", "evaluate", "--model=run", "--data=others"]).fails(1, &parts);
+    }
 }
 
 /// Running statistics and the order of pictures, too, are those of a run that nothing happened to.

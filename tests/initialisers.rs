@@ -1,5 +1,6 @@
 //! MetaInit and GradInit's options on a network whose derivatives are known by hand.
 
+use nmt::config::Configuration;
 use nmt::init::gradinit::{GammaUnit, GradInitConfig, Target, gradinit};
 use nmt::init::metainit::{MetaInitConfig, Scaled, gradient_quotient, metainit};
 use nmt::params::{BlockKind, Layout};

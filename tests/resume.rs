@@ -34,7 +34,8 @@ fn gradinit_resumed_is_never_having_stopped() {
     let lab = Lab::new();
     lab.preprocess();
     let arguments = |output: &'static str, further: &[&'static str]| {
-        let settings = ["--iterations=1000", "--set=gradinit.gamma=0.9", "--set=gradinit.gamma_unit=initial-norm"];
+        let settings: [&'static str; 3] =
+            ["--iterations=1000", "--set=gradinit.gamma=0.9", "--set=gradinit.gamma_unit=initial-norm"];
         [&["gradinit", "--data=data", "--output", output], &settings[..], TINY, further].concat()
     };
     let whole = lab.nmt(&arguments("whole.safetensors", &[])).ok();
@@ -64,7 +65,7 @@ fn gradinit_resumed_is_never_having_stopped() {
     lab.other_data("other", "train");
     let other: Vec<&str> =
         resume.iter().map(|word| if *word == "--data=data" { "--data=other" } else { word }).collect();
-    lab.nmt(&other).fails(2, &["expected the data as the run began, found other data"]);
+    lab.nmt(&other).fails(2, &["stopped.partial.json: expected the data as the run began, found other ones"]);
     lab.stop_after(&resume, wait / 4, "-KILL");
     assert!(!partial.exists() || iteration() >= before, "fewer than before, and not at the end");
     // None: it came before the program listened.
@@ -77,8 +78,16 @@ fn gradinit_resumed_is_never_having_stopped() {
         let bytes = |run: &str| std::fs::read(lab.path(run).with_extension(suffix)).unwrap();
         assert!(bytes("stopped.x") == bytes("whole.x"), "{suffix}");
     }
-    let again = lab.nmt(&resume);
-    assert!(again.stderr.contains("nothing to do") && again.stdout == written, "{}", again.stderr);
+    // What has ended is what was asked for, or not; how long training is has no part in it.
+    for further in [&[][..], &["--set=training.max_updates=7", "--set=metainit.tau=9"]] {
+        let again = lab.nmt(&arguments("stopped.safetensors", &[&["--resume"], further].concat()));
+        assert!(again.stderr.contains("nothing to do") && again.stdout == written, "{}", again.stderr);
+    }
+    let other_seed = arguments("stopped.safetensors", &["--resume", "--seed=2"]);
+    lab.nmt(&other_seed).fails(2, &["stopped.safetensors: expected training.seed = 1 as the run began, found 2"]);
+    lab.nmt(&other).fails(2, &["stopped.safetensors: expected the data as the run began, found other ones"]);
+    let rescaled = arguments("stopped.safetensors", &["--resume", "--init=whole.safetensors"]);
+    lab.nmt(&rescaled).fails(2, &["stopped.safetensors: expected the parameters to rescale as the run began"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{batch_of, batch_of_pairs, pairs};
-use nmt::config::Config;
+use nmt::config::{Config, Configuration};
 use nmt::decode::{SearchConfig, beam_search};
 use nmt::init::{fixup, t_fixup, xavier};
 use nmt::model::{ModelConfig, Transformer};

@@ -1,6 +1,6 @@
 //! `nmt config`: the resolved configuration, every key with its meaning.
 
-use nmt::config::describe;
+use nmt::config::{Config, describe};
 
 use super::model_options::ConfigOptions;
 
@@ -14,6 +14,6 @@ pub struct ConfigArgs {
 impl ConfigArgs {
     /// Print it.
     pub fn run(&self) -> nmt::Result<()> {
-        super::print(&describe(&self.config.load(&[])?)?)
+        super::print(&describe(&self.config.load::<Config>(&[])?)?)
     }
 }

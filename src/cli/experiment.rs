@@ -32,7 +32,7 @@ pub struct ExperimentArgs {
     /// axes a picture as .svg [default: report.md in --output]
     #[arg(long, value_name = "FILE.md")]
     report: Option<PathBuf>,
-    /// Only this method of the plan; repeated: these
+    /// Only this method of the plan, by its name or its folder in --output; repeated: these
     #[arg(long, value_name = "METHOD")]
     only: Vec<String>,
     /// Only these seeds of the plan, such as 1,2
@@ -59,7 +59,7 @@ impl ExperimentArgs {
         let runs = plan.runs();
         let mut left = Vec::new();
         for run in &runs {
-            let chosen = (self.only.is_empty() || self.only.contains(&run.method))
+            let chosen = (self.only.is_empty() || self.only.iter().any(|only| self.means(only, &plan, run)))
                 && (self.seeds.is_empty() || self.seeds.contains(&run.seed));
             if runner.ended(run)?.is_none() && chosen {
                 left.push(run);
@@ -80,11 +80,21 @@ impl ExperimentArgs {
         super::print(&format!("{}\n", report.display()))
     }
 
+    /// Whether `--only` means a run: by its method's name, or by its folder or one above it, with --output before it or not.
+    fn means(&self, only: &str, plan: &Plan, run: &PlannedRun) -> bool {
+        if plan.methods.iter().any(|method| method.name == only) {
+            return run.method == only;
+        }
+        let folder = Path::new(only).strip_prefix(&self.output).unwrap_or(Path::new(only));
+        folder != Path::new("") && run.folder.starts_with(folder)
+    }
+
     /// Refuse methods and seeds that the plan does not have.
     fn check(&self, plan: &Plan) -> Result<()> {
-        let names: Vec<&str> = plan.methods.iter().map(|method| method.name.as_str()).collect();
-        if let Some(unknown) = self.only.iter().find(|name| !names.contains(&name.as_str())) {
-            let message = format!("--only {unknown}: expected a method of {}", self.plan.display());
+        let runs = plan.runs();
+        if let Some(unknown) = self.only.iter().find(|only| !runs.iter().any(|run| self.means(only, plan, run))) {
+            let names: Vec<String> = plan.methods.iter().map(|method| format!("{:?}", method.name)).collect();
+            let message = format!("--only {unknown}: expected a method of {}, or its folder", self.plan.display());
             return Err(Error::usage(message, format!("it has: {}", names.join(", "))));
         }
         if let Some(unknown) = self.seeds.iter().find(|seed| !plan.seeds.contains(seed)) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nmt::config::describe;
+use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::init::gradinit::Target;
 use nmt::task::Task;
@@ -68,7 +68,7 @@ impl GradInitArgs {
         };
         let own_eta = self.learn.eta.is_some() || given("gradinit.eta");
         let own_gamma = self.learn.gamma.is_some() || given("gradinit.gamma");
-        let before = self.config.load(&[])?.gradinit.optimizer;
+        let before = self.config.load::<Config>(&[])?.gradinit.optimizer;
         if given("gradinit.optimizer") {
             let name = name_of(&before);
             if self.optimizer.is_some() {
@@ -106,14 +106,15 @@ impl GradInitArgs {
     /// Run GradInit and write what it learnt.
     pub fn run(&self, threads: Option<usize>) -> Result<()> {
         let settings = self.settings()?;
-        let config = self.config.load(&settings)?;
+        let config: Config = self.config.load(&settings)?;
         if self.print.printed(&config)? {
             return Ok(());
         }
-        let Some(_lock) = self.learn.take_output()? else { return Ok(()) };
+        let _lock = self.learn.take_output()?;
         if let (Some(recipe), false) = (&self.config.config, self.grid.is_empty()) {
             let seed = config.training.seed;
             let settings = self.config.set.iter().cloned().chain(settings.into_iter().flatten()).collect();
+            self.learn.check_grid()?;
             let Self { data, learn: LearnOptions { output, .. }, grid: axes, grid_updates: updates, .. } = self;
             return Grid { recipe, settings, axes, updates: *updates, seed, data, output, threads }.run();
         }
@@ -123,18 +124,13 @@ impl GradInitArgs {
         let dataset = open()?;
         let (model, identity) = model_for(&dataset, &config)?;
         let data = TranslationData::new(dataset, &config, config.gradinit.max_tokens, device)?;
+        if self.learn.has_ended(model.layout(), &identity, &config, &data.fingerprint())? {
+            return Ok(());
+        }
         let stopped = signals::watch()?;
         let fresh = || initialise(&config, &model, open, device, &stopped);
         let theta0 = self.learn.theta0(model.layout(), &identity, device, fresh)?;
         let mut halves = OverlappingHalves::new(&data, &config.gradinit, seed)?;
-        let described = describe(&config)?;
-        self.learn.learn(
-            &model,
-            &theta0,
-            (&config.gradinit, &described, data.fingerprint()),
-            &mut halves,
-            identity,
-            stopped,
-        )
+        self.learn.learn(&model, &theta0, (&config, data.fingerprint()), &mut halves, identity, stopped)
     }
 }

@@ -1,6 +1,6 @@
 //! `nmt gradinit --grid`: which of GradInit's settings train best? Each is tried by a short training.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nmt::experiment::{Axis, Method, Plan, Trained, ranking};
 use nmt::{Error, Result, files, progress};
@@ -30,13 +30,18 @@ pub struct Grid<'a> {
 }
 
 impl Grid<'_> {
+    /// Where the runs are of the grid whose best goes to `output`.
+    pub fn folder(output: &Path) -> PathBuf {
+        output.with_extension("grid")
+    }
+
     /// Run every combination that has not ended yet, print them from the best to the worst, and copy the best.
     ///
     /// # Errors
     /// [`Error::Usage`] for an axis that is none, [`Error::Content`] when no training came to a loss.
     pub fn run(&self) -> Result<()> {
         let plan = self.plan()?;
-        let folder = self.output.with_extension("grid");
+        let folder = Grid::folder(self.output);
         let runs = plan.runs();
         let signal = signals::watch()?;
         let shell = Shell { quiet: progress::quiet(), threads: self.threads, signal: &signal };

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use nmt::config::Configuration;
 use nmt::error::Error;
-use nmt::init::gradinit::{Branch, GradInitConfig, Halves, gradinit_from};
+use nmt::init::gradinit::{Branch, Halves, gradinit_from};
 use nmt::init::rescale;
-use nmt::params::Layout;
-use nmt::progress::{self, Progress};
+use nmt::params::{Layout, safetensors_metadata};
+use nmt::progress::{self, Progress, readable};
 use nmt::task::Task;
 use nmt::train::{OutputLock, load_weights, save_weights};
 use nmt::{Result, files};
 use serde_json::json;
 use tch::{Device, Tensor};
 
-use super::gradinit_partial::Partial;
+use super::gradinit_grid::Grid;
+use super::gradinit_partial::{Origin, Partial, check_result};
 use super::gradinit_summary::finite;
 use super::model_options::{check_new, name_of, setting};
 
@@ -65,9 +67,9 @@ impl LearnOptions {
         ]
     }
 
-    /// Refuse an output that `nmt train` would not take, that is there, or that another process makes. The right to make it; none
-    /// where there is nothing to do, since what is to be taken up again has ended.
-    pub fn take_output(&self) -> Result<Option<OutputLock>> {
+    /// Refuse an output that `nmt train` would not take, that is there and is not to be taken up again, or that another process
+    /// makes. The right to make it.
+    pub fn take_output(&self) -> Result<OutputLock> {
         let output = &self.output;
         if output.extension().is_none_or(|extension| extension != "safetensors") {
             return Err(Error::usage(
@@ -77,19 +79,47 @@ impl LearnOptions {
         }
         let lock = OutputLock::take(output)?;
         let partial = Partial::beside(output);
-        if self.overwrite || (self.resume && partial.exists()) {
-            return Ok(Some(lock));
+        if self.overwrite || self.resume {
+            return Ok(lock);
         }
-        if output.exists() && self.resume {
-            progress::note(format!("nothing to do: {} is whole", output.display()));
-            return self.print().map(|()| None);
-        }
-        check_new(output, self.overwrite)?;
-        if partial.exists() && !self.resume {
+        check_new(output, false)?;
+        if partial.exists() {
             let message = format!("{} holds a run that was stopped", partial.display());
             return Err(Error::usage(message, "go on with it by --resume, or give --overwrite to begin anew"));
         }
-        Ok(Some(lock))
+        Ok(lock)
+    }
+
+    /// Refuse to take up a grid again whose runs are gone while its result is there.
+    pub fn check_grid(&self) -> Result<()> {
+        let (output, runs) = (&self.output, Grid::folder(&self.output));
+        if !self.resume || !output.exists() || runs.exists() {
+            return Ok(());
+        }
+        let message = format!("{}: expected the runs of the grid that {} is of", runs.display(), output.display());
+        Err(Error::usage(message, "put them back, or give --overwrite to run them again"))
+    }
+
+    /// Whether there is nothing to do: what is to be taken up again has ended. It is printed then.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] where it is of other settings, other data or other parameters, and as [`load_weights`].
+    pub fn has_ended<C: Configuration>(
+        &self,
+        layout: &Layout,
+        identity: &BTreeMap<String, String>,
+        config: &C,
+        data: &str,
+    ) -> Result<bool> {
+        let output = &self.output;
+        if !self.resume || !output.exists() || Partial::beside(output).exists() {
+            return Ok(false);
+        }
+        let init = self.init.as_ref().map(|path| load_weights(path, layout, identity)).transpose()?;
+        check_result(&safetensors_metadata(output)?, config, data, init.as_ref(), output)?;
+        let _learnt = load_weights(output, layout, identity)?; // It is of this network, and whole.
+        progress::note(format!("nothing to do: {} is whole", output.display()));
+        self.print().map(|()| true)
     }
 
     /// The parameters to rescale: those of `--init`, or what `fresh` draws.
@@ -105,23 +135,23 @@ impl LearnOptions {
     }
 
     /// Run GradInit from `theta0` on what `halves` gives, and write the rescaled parameters to `--output`, the scales and the
-    /// trajectory beside it; `identity` goes into the file. `config` is the whole configuration and `data` the
-    /// fingerprint of the data: a run goes on only with those that it began with.
-    pub fn learn<T: Task>(
+    /// trajectory beside it; `identity` goes into the file. `data` is the fingerprint of the data: a run goes on only with
+    /// those that it began with, and with the same configuration.
+    pub fn learn<T: Task, C: Configuration>(
         &self,
         task: &T,
         theta0: &Tensor,
-        (settings, config, data): (&GradInitConfig, &str, String),
+        (config, data): (&C, String),
         halves: &mut impl Halves<Batch = T::Batch>,
         identity: BTreeMap<String, String>,
         stopped: impl Fn() -> Option<i32>,
     ) -> Result<()> {
-        let (layout, output) = (task.layout(), self.output.as_path());
+        let (layout, output, settings) = (task.layout(), self.output.as_path(), config.gradinit());
         let blocks = layout.blocks();
-        let mut partial = Partial::start(config, data, theta0, blocks.len())?;
+        let mut partial = Partial::start(Origin::of(config, data, theta0)?, blocks.len());
         let path = Partial::beside(output);
         if self.resume && path.exists() {
-            partial = partial.or_saved(&path)?;
+            partial = partial.or_saved(config, &path)?;
         }
         progress::note(format!(
             "GradInit: {} blocks, {} parameters, {} iterations, γ {}, η {}, τ {}{}",
@@ -164,7 +194,8 @@ impl LearnOptions {
                 partial.state = state.clone();
                 bar.set(state.iteration, || {
                     let branch = if iteration.branch == Branch::Constraint { "constraint" } else { "objective" };
-                    format!("loss {:.3} gradient norm {:.1} {branch}", iteration.loss, iteration.gradient_norm)
+                    let (loss, norm) = (readable(iteration.loss, 3), readable(iteration.gradient_norm, 1));
+                    format!("loss {loss} gradient norm {norm} {branch}")
                 });
                 let signal = stopped();
                 if signal.is_some() || saved.elapsed() > SAVE_EVERY {
@@ -189,6 +220,7 @@ impl LearnOptions {
 
         let m = Tensor::from_slice(&scales).to_kind(tch::Kind::Float).to_device(theta0.device());
         let mut metadata = identity;
+        metadata.extend(partial.origin.metadata(self.init.is_some()));
         metadata.insert(LEARNT_FOR.into(), name_of(&settings.optimizer));
         let by_name: serde_json::Map<String, serde_json::Value> =
             names.iter().zip(&scales).map(|(name, scale)| (name.to_string(), json!(scale))).collect();

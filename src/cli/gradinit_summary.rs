@@ -1,6 +1,7 @@
 //! What a run of GradInit did, in words.
 
 use nmt::init::gradinit::{Branch, Iteration};
+use nmt::progress::readable;
 use serde::{Deserialize, Serialize};
 
 /// What a run of GradInit did, for its last note.
@@ -36,18 +37,23 @@ impl Summary {
         let (gamma, last, steps) = (self.gamma.unwrap_or(f64::INFINITY), self.last_norm, self.constraint_steps);
         let all = steps + self.objective_steps;
         let mut text = format!(
-            "GradInit: gradient norm {first:.1} at first, {last:.1} at last, γ {gamma:.1}: {steps} of {all} steps were on it"
+            "GradInit: gradient norm {} at first, {} at last, γ {}: {steps} of {all} steps were on the norm",
+            readable(first, 1),
+            readable(last, 1),
+            readable(gamma, 1)
         );
         if let Some((first, last)) = self.after_step {
             text.push_str(&format!(
-                "; the other steps: loss after one step of the optimiser {first:.3} at first, {last:.3} at last (one batch each)"
+                "; the other steps: loss after one step of the optimiser {} at first, {} at last (one batch each)",
+                readable(first, 3),
+                readable(last, 3)
             ));
         }
         if steps == 0 && gamma.is_finite() {
             text.push_str("\nγ never bound: --gamma inf is the same; the norm grows with the number of parameters");
         } else if self.objective_steps == 0 {
             text.push_str(
-                "\nno step was on the loss: γ was not reached. Raise --gamma (inf: no bound) or --iterations",
+                "\nno step was on the loss: the norm never came down to γ. Raise --iterations, or --gamma (inf: no bound)",
             );
         }
         text

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nmt::config::{Config, describe};
+use nmt::config::{Config, Configuration, describe};
 use nmt::data::{DataFolder, Dictionary, dictionary_path, is_name};
 use nmt::error::Error;
 use nmt::import::{FairseqCheckpoint, MarianModel, OptimizerState};

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use nmt::Result;
+use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::init::inspect::{Group, Inspection, inspect};
@@ -68,9 +69,9 @@ impl InspectArgs {
     pub fn run(&self) -> Result<()> {
         self.drawing.check()?;
         let seed = || setting("training.seed", self.seed);
-        let config = self.config.load(&[seed()])?;
+        let config: Config = self.config.load(&[seed()])?;
         // The minibatches' size says nothing of the initialisation: Admin's is of the batches of training.
-        let measured = self.config.load(&[seed(), setting("training.max_tokens", self.max_tokens)])?;
+        let measured: Config = self.config.load(&[seed(), setting("training.max_tokens", self.max_tokens)])?;
         let names = self.drawing.names(&name_of(&config.init.method))?;
         self.config.note_default_model();
         let device = machine::device();

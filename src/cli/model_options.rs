@@ -2,15 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use nmt::config::{Config, describe};
+use nmt::config::{Configuration, describe};
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ConfigOptions {
-    /// The configuration, a TOML file; without one the defaults (`nmt config` prints them)
+    /// The configuration, a TOML file; without one the defaults, which the command `config` prints
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Set one key of the configuration, such as training.max_updates=600; may be repeated
+    /// Set one key of the configuration, such as training.seed=7; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -25,7 +25,7 @@ pub struct PrintConfig {
 
 impl PrintConfig {
     /// Print `config` where that was wanted, and whether it was.
-    pub fn printed<C: serde::Serialize + schemars::JsonSchema>(&self, config: &C) -> nmt::Result<bool> {
+    pub fn printed<C: Configuration>(&self, config: &C) -> nmt::Result<bool> {
         if self.print_config {
             super::print(&describe(config)?)?;
         }
@@ -47,18 +47,13 @@ impl ConfigOptions {
     }
 
     /// The configuration: defaults, file, `--set`, and then `further` settings (`key=value`) of other options.
-    pub fn load(&self, further: &[Option<String>]) -> nmt::Result<Config> {
-        self.load_or_parse(None, further)
+    pub fn load<C: Configuration>(&self, further: &[Option<String>]) -> nmt::Result<C> {
+        C::load(self.config.as_deref(), &self.settings(further))
     }
 
-    /// The same, with `text` in the file's place where there is some.
-    pub fn load_or_parse(&self, text: Option<&str>, further: &[Option<String>]) -> nmt::Result<Config> {
-        let mut settings = self.set.clone();
-        settings.extend(further.iter().flatten().cloned());
-        match text {
-            Some(text) => Config::parse(text, "the run's configuration", &settings),
-            None => Config::load(self.config.as_deref(), &settings),
-        }
+    /// What `--set` and `further` options set, in order.
+    pub fn settings(&self, further: &[Option<String>]) -> Vec<String> {
+        self.set.iter().chain(further.iter().flatten()).cloned().collect()
     }
 }
 

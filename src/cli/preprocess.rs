@@ -13,7 +13,8 @@ use nmt::text::{
     LengthFilter, SETTINGS_FILE, SUBWORD_FILE, SentencePiece, TextPipeline, TextSettings, Tokenization,
     target_pieces_file,
 };
-use nmt::translation::{checkpoint_of, languages_of};
+use nmt::train::checkpoint_of;
+use nmt::translation::languages_of;
 
 use super::signals;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nmt::config::differences;
+use nmt::config::{Configuration, differences};
 use nmt::error::Error;
 use nmt::optim::OptimizerConfig;
 use nmt::params::safetensors_metadata;
@@ -17,7 +17,7 @@ use nmt::{Result, files, machine, progress};
 use tch::{Kind, Tensor};
 
 use super::gradinit_learn::LEARNT_FOR;
-use super::model_options::name_of;
+use super::model_options::{ConfigOptions, name_of};
 use super::processes::Processes;
 
 /// The run folder and what it begins with.
@@ -46,7 +46,7 @@ pub struct RunOptions {
 
 impl RunOptions {
     /// What the options set.
-    pub fn settings(&self) -> [Option<String>; 2] {
+    fn settings(&self) -> [Option<String>; 2] {
         [("detect_anomaly", self.detect_anomaly), ("tensorboard", self.tensorboard)]
             .map(|(key, given)| given.then(|| format!("training.{key}=true")))
     }
@@ -67,6 +67,31 @@ impl RunOptions {
         super::print(&format!("{found}\n"))
     }
 
+    /// Say so where what was asked for has no part in what follows: a method of initialisation (--set) beside the parameters of
+    /// --init, and a stop beyond the end.
+    pub fn note_unused(
+        &self,
+        resume: bool,
+        options: &ConfigOptions,
+        stop_after: Option<StopAfter>,
+        config: &LoopConfig,
+    ) {
+        let method = options.set.iter().find(|setting| setting.trim_start().starts_with("init.method"));
+        if let (Some(init), Some(method), false) = (&self.init, method, resume) {
+            progress::note(format!("{method} has no part in training: {} has the parameters", init.display()));
+        }
+        let (asked, end, what) = match stop_after {
+            Some(StopAfter::Update(update)) => (update, config.max_updates, "updates"),
+            Some(StopAfter::Epoch(epoch)) => (epoch, config.max_epochs, "epochs"),
+            None => return,
+        };
+        if asked > end {
+            progress::note(format!(
+                "training ends after {end} {what} at the latest: to stop after {asked} makes no difference"
+            ));
+        }
+    }
+
     /// Refuse to validate on other data than the run has until now: `what` are they?
     pub fn validates_on(&self, checkpoint: &mut Checkpoint, fingerprint: String, what: &str) -> Result<()> {
         let before = std::mem::replace(&mut checkpoint.state.validation_data, fingerprint);
@@ -80,7 +105,7 @@ impl RunOptions {
     }
 
     /// The configuration of the run folder.
-    pub fn saved_config(&self) -> PathBuf {
+    fn saved_config(&self) -> PathBuf {
         saved_config(&self.output)
     }
 
@@ -141,14 +166,45 @@ impl RunOptions {
 
     /// The configuration that the run began with, TOML: what `last` says, or config.toml, where `last` is of a program that did
     /// not say it.
-    pub fn began_with(&self) -> Result<String> {
+    fn began_with(&self) -> Result<String> {
         let config = load_state(&self.output.join(LAST))?.config;
         if config.is_empty() { files::read_text(&self.saved_config()) } else { Ok(config) }
     }
 
+    /// The configuration, with everything automatic resolved, and what the run began with where it is taken up again. Then what
+    /// people wrote into config.toml counts, where they give no other file, and is compared with what the run began with; where
+    /// config.toml is gone, that counts. `may_change` has further keys that make no difference to the run.
+    pub fn configuration<C: Configuration>(
+        &self,
+        resume: bool,
+        options: &ConfigOptions,
+        further: &[Option<String>],
+        may_change: &[&str],
+        processes: &Processes,
+    ) -> Result<(C, Option<C>)> {
+        let further = [further, &self.settings()].concat();
+        if !resume {
+            return Ok((options.load::<C>(&further)?.resolved(), None));
+        }
+        let (began_with, saved_path) = (self.began_with()?, self.saved_config());
+        let place = saved_path.display().to_string();
+        let config: C = match &options.config {
+            Some(_) => options.load(&further)?,
+            None if saved_path.exists() => {
+                C::parse_saved(&files::read_text(&saved_path)?, &place, &options.settings(&further))?
+            }
+            None => C::parse_saved(&began_with, "the run's configuration", &options.settings(&further))?,
+        };
+        let config = config.resolved();
+        let saved = C::parse_saved(&began_with, &place, &[])?;
+        check_unchanged(&saved, &config, &saved_path, may_change)?;
+        self.check_batches_per_update([&saved, &config].map(C::update_frequency), processes)?;
+        Ok((config, Some(saved)))
+    }
+
     /// Refuse to go on with updates of another number of batches: `frequencies` are training.update_frequency as the run began,
     /// and now. With fewer processes each has to take more.
-    pub fn check_batches_per_update(&self, [saved, now]: [usize; 2], processes: &Processes) -> Result<()> {
+    fn check_batches_per_update(&self, [saved, now]: [usize; 2], processes: &Processes) -> Result<()> {
         let last = self.output.join(LAST);
         let before = load_state(&last)?.processes.max(1);
         let size = processes.all.size();
@@ -313,10 +369,11 @@ const MAY_CHANGE: [&str; 8] = [
     "validation.patience",
 ];
 
-/// Refuse to go on with a run under a configuration that would have made another run.
+/// Refuse to go on with a run under a configuration that would have made another run. GradInit has no part in training.
 /// `may_change` has the further keys that make no difference to it.
-pub fn check_unchanged<C: serde::Serialize>(saved: &C, now: &C, path: &Path, may_change: &[&str]) -> Result<()> {
-    for (name, old, new) in differences(saved, now)? {
+fn check_unchanged<C: Configuration>(saved: &C, now: &C, path: &Path, may_change: &[&str]) -> Result<()> {
+    let [saved, now] = [saved, now].map(|config| config.clone().without_unused(false));
+    for (name, old, new) in differences(&saved, &now)? {
         if !MAY_CHANGE.iter().chain(may_change).any(|key| *key == name) {
             return Err(Error::usage(
                 format!(
@@ -324,8 +381,7 @@ pub fn check_unchanged<C: serde::Serialize>(saved: &C, now: &C, path: &Path, may
                     path.display(),
                     new.map_or("none".into(), |new| new.to_string())
                 ),
-                "resume with the same configuration (leave --config and --set out, and config.toml as the run wrote it), or \
-                 start a new run",
+                "resume without the options that change it, and with config.toml as the run wrote it, or start a new run",
             ));
         }
     }

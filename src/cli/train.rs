@@ -13,7 +13,7 @@ use nmt::{Result, progress};
 
 use super::model_options::{ConfigOptions, PrintConfig, name_of, setting};
 use super::processes::Processes;
-use super::run_options::{RunOptions, check_unchanged};
+use super::run_options::RunOptions;
 use super::signals;
 
 /// Arguments of `nmt train`.
@@ -81,10 +81,9 @@ impl TrainArgs {
         let dataset = open("train")?;
         let valid = open(&config.validation.split)?;
         let (model, identity) = model_for(&dataset, &config)?;
-        let unused = self.config.set.iter().find(|setting| setting.trim_start().starts_with("init.method"));
-        if let (Some(init), Some(unused), false) = (&self.run.init, unused, resume) {
-            progress::note(format!("{unused} has no part in training: {} has the parameters", init.display()));
-        }
+        let settings = config.training_loop(processes.all.size());
+        let stop_after = self.stop_after.map(StopAfter::Update);
+        self.run.note_unused(resume, &self.config, stop_after, &settings);
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
         let (mut checkpoint, _lock) =
@@ -100,8 +99,6 @@ impl TrainArgs {
         let data = TranslationData::new(dataset, &config, config.training.max_tokens, device)?;
         self.run.note_config(&data, &mut checkpoint, nmt::config::describe(&config)?, &processes)?;
         let validator = Validator::new(valid, &config, device)?;
-        let settings = config.training_loop(processes.all.size());
-        let stop_after = self.stop_after.map(StopAfter::Update);
         if self.run.dry_run {
             return self.run.rehearse(&model, &data, &settings, checkpoint, stop_after, &processes);
         }
@@ -145,14 +142,6 @@ impl TrainArgs {
             let message = format!("--no-warmup and --set {setting}: expected one of them");
             return Err(Error::usage(message, "leave out what you do not mean"));
         }
-        let saved_path = self.run.saved_config();
-        let began_with = if resume { self.run.began_with()? } else { String::new() };
-        let mut options = self.config.clone();
-        if resume && options.config.is_none() {
-            options.config = Some(saved_path.clone());
-        }
-        // What people wrote into config.toml is compared with what the run began with; where it is gone, that counts.
-        let text = (resume && self.config.config.is_none() && !saved_path.exists()).then_some(began_with.as_str());
         let own = [
             self.no_warmup.then(|| format!("{WARMUP}=0")),
             setting("training.max_updates", self.max_updates),
@@ -160,19 +149,15 @@ impl TrainArgs {
             setting("training.max_tokens", self.max_tokens),
             setting("training.seed", self.seed),
         ];
-        let mut config = options.load_or_parse(text, &[&own[..], &self.run.settings()[..]].concat())?;
-        config.training.compute = config.training.compute.resolved();
+        let (config, began_with) = self.run.configuration(resume, &self.config, &own, &MAY_CHANGE, processes)?;
+        let config: Config = config;
         if self.no_warmup && config.schedule.kind == ScheduleKind::InverseSqrt {
             progress::note(
                 "warning: without warmup schedule.kind = \"inverse-sqrt\" falls from the first update on, to a tenth after \
                  100: the recipes without warmup have \"linear\"",
             );
         }
-        if resume {
-            let saved = Config::parse(&began_with, &saved_path.display().to_string(), &[])?;
-            check_unchanged(&saved, &config, &saved_path, &MAY_CHANGE)?;
-            let frequencies = [saved.training.update_frequency, config.training.update_frequency];
-            self.run.check_batches_per_update(frequencies, processes)?;
+        if let Some(saved) = began_with {
             let (before, now) = (saved.training.max_updates, config.training.max_updates);
             let by_the_end = !matches!(config.schedule.kind, ScheduleKind::InverseSqrt | ScheduleKind::Constant);
             if before != now && by_the_end {

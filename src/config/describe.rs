@@ -1,28 +1,32 @@
 //! Every key of the configuration with its meaning.
 
-use schemars::{JsonSchema, schema_for};
-use serde::Serialize;
+use schemars::schema_for;
 use serde_json::Value;
 
-use super::to_toml;
+use super::configuration::Configuration;
 use crate::error::Result;
 
-/// `config` as TOML with the documentation of every section and key above it; what `nmt config` prints.
+/// `config` as TOML with the documentation of every section and key above it, without the keys that have no part in its networks;
+/// what `nmt config` prints.
 ///
 /// ```
 /// let text = nmt::config::describe(&nmt::config::Config::default())?;
 /// assert!(text.contains("# Width d of embeddings and layers.\nembed_dim = 512\n"));
 /// # Ok::<(), nmt::Error>(())
 /// ```
-pub fn describe<C: Serialize + JsonSchema>(config: &C) -> Result<String> {
+pub fn describe<C: Configuration>(config: &C) -> Result<String> {
     let schema = schema_for!(C).to_value();
     let mut described = String::new();
     let mut section = String::new();
-    for line in to_toml(config)?.lines() {
+    for line in config.to_toml()?.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             section = name.to_string();
             described.push_str(&comment(schema.pointer(&format!("/properties/{section}")), &schema));
         } else if let Some((key, _)) = line.split_once(" = ") {
+            let name = format!("{section}.{key}");
+            if C::FOREIGN.iter().any(|(foreign, _)| *foreign == name) {
+                continue;
+            }
             let keys = resolve(schema.pointer(&format!("/properties/{section}")), &schema);
             let property = keys.and_then(|keys| keys.pointer(&format!("/properties/{key}")));
             described.push_str(&comment(property, &schema));

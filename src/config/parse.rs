@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
+use super::configuration::Configuration;
 use crate::error::{Error, Result};
 
 /// The value of a key where it is given.
@@ -15,17 +16,15 @@ pub(crate) fn chosen<T: DeserializeOwned>(given: &Table, section: &str, key: &st
 }
 
 /// The configuration of these keys, with the default of its section for each that is not given.
-pub(crate) fn of_sections<C: DeserializeOwned>(given: &Table) -> Result<C> {
+pub(super) fn of_sections<C: DeserializeOwned>(given: &Table) -> Result<C> {
     given.clone().try_into().map_err(|error: toml::de::Error| Error::usage(in_words(error.message()), ""))
 }
 
-/// Read a configuration; `help` is the command that prints its keys. `base` has the values of keys that are not given: it sees
-/// those that are, which may decide about others.
-pub(crate) fn parse<C: Default + Serialize + DeserializeOwned>(
+/// Read a configuration. `base` has the values of keys that are not given: it sees those that are, which may decide about others.
+pub(super) fn parse<C: Configuration>(
     text: &str,
     place: &str,
     settings: &[String],
-    help: &str,
     base: impl FnOnce(&Table) -> Result<C>,
 ) -> Result<C> {
     let known = table_of(&C::default())?;
@@ -34,7 +33,7 @@ pub(crate) fn parse<C: Default + Serialize + DeserializeOwned>(
         let line = error.span().map_or(1, |span| line_of(span.start));
         Error::usage(
             format!("{place}:{line}: {}", in_words(error.message())),
-            format!("`{help}` prints every key with its meaning"),
+            format!("`{}` prints every key with its meaning", C::COMMAND),
         )
     };
 
@@ -42,6 +41,11 @@ pub(crate) fn parse<C: Default + Serialize + DeserializeOwned>(
     for (section, value) in parsed.get_ref() {
         let (name, at) = (section.get_ref(), section.span().start);
         let here = |message: String| Error::usage(format!("{place}:{}: {message}", line_of(at)), "");
+        let (foreign, next) = C::FOREIGN_SECTIONS;
+        if foreign.contains(&name.as_ref()) {
+            let message = format!("{place}:{}: expected sections of {}, found [{name}]", line_of(at), C::NETWORKS);
+            return Err(Error::usage(message, next));
+        }
         let Some(Value::Table(known)) = known.get(name.as_ref()) else {
             return Err(here(unknown(name, known.keys().map(String::as_str))));
         };
@@ -145,7 +149,7 @@ fn did_you_mean(nearest: Option<String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Config;
+    use crate::config::{Config, Configuration};
 
     #[test]
     fn wrong_input_is_named() {

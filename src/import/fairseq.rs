@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::pickle::{Id, Node, Pickle};
 use super::torch_file::TorchFile;
-use crate::config::Config;
+use crate::config::{Config, Configuration};
 use crate::error::{Error, Result};
 use crate::optim::{OptimizerKind, ScheduleKind};
 use crate::progress;

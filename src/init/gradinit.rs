@@ -360,7 +360,7 @@ fn not_finite(what: String, iteration: u64) -> Error {
         what: format!("GradInit: {what}"),
         update: iteration + 1,
         block: "none".into(),
-        sentences: "those of this iteration".into(),
+        examples: "those of this iteration".into(),
         next: "lower gradinit.eta, gradinit.tau or gradinit.gamma".into(),
     }
 }

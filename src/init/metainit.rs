@@ -125,7 +125,7 @@ pub fn metainit<T: Task>(
                 what: format!("MetaInit: gradient quotient {value}"),
                 update: iteration + 1,
                 block: "none".into(),
-                sentences: "those of this iteration".into(),
+                examples: "those of this iteration".into(),
                 next: "lower metainit.tau or raise metainit.epsilon".into(),
             });
         }

@@ -43,7 +43,7 @@ impl Anomaly {
 
     /// The end of a run at `update` (from 1), on these dataset indices; `saved` says what there is to inspect.
     pub fn into_error(self, update: u64, indices: &[Vec<usize>], compute: Kind, saved: &str) -> Error {
-        let sentences: Vec<String> = indices.iter().flatten().take(8).map(usize::to_string).collect();
+        let examples: Vec<String> = indices.iter().flatten().take(8).map(usize::to_string).collect();
         let precise = if compute == Kind::Float { "" } else { ", or train with training.compute=fp32" };
         let next = format!(
             "in a new run, which may begin with --init from a checkpoint of this one: lower schedule.learning_rate, set \
@@ -53,7 +53,7 @@ impl Anomaly {
             what: self.what,
             update,
             block: self.block,
-            sentences: format!("{} …", sentences.join(", ")),
+            examples: format!("{} …", examples.join(", ")),
             next: format!("{next}; {saved}"),
         }
     }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::optim::Optimizer;
 use crate::params::{Layout, safetensors_metadata, save_vectors};
+use crate::progress;
 use crate::task::Task;
 
 /// The file name of the newest checkpoint: weights, optimiser and state.
@@ -229,7 +230,32 @@ pub fn load_running<T: Task>(path: &Path, task: &T) -> Result<()> {
     Ok(())
 }
 
-/// Refuse a file of a newer program or of other dictionaries; files of other programs say nothing about either.
+/// The run folder, and the checkpoint that is read of it: `best`, or `last` where there is no best, or the one that was named in
+/// the place of the folder. That it is `last` is said.
+///
+/// # Errors
+/// [`Error::Content`] where there is none.
+pub fn checkpoint_of(named: &Path) -> Result<(PathBuf, PathBuf)> {
+    if named.is_file() {
+        return Ok((named.parent().unwrap_or(Path::new(".")).to_path_buf(), named.to_path_buf()));
+    }
+    let checkpoint = [BEST, LAST].map(|name| named.join(name)).into_iter().find(|path| path.exists());
+    let checkpoint = checkpoint.ok_or_else(|| {
+        Error::content(
+            named.display().to_string(),
+            format!("a run folder with {BEST} or {LAST}"),
+            if named.is_dir() { "neither" } else { "no such folder" },
+            "give the --output folder of `nmt train`, or of `nmt import`, which makes one of another program's model",
+        )
+    })?;
+    if checkpoint.ends_with(LAST) {
+        let why = "because no validation has come to a number, or it was lost";
+        progress::note(format!("{} has no {BEST}, {why}: {LAST} is read", named.display()));
+    }
+    Ok((named.to_path_buf(), checkpoint))
+}
+
+/// Refuse a file of a newer program, or one that is of other data than `identity`; files of other programs say nothing about either.
 fn check_metadata(path: &Path, identity: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
     let metadata = safetensors_metadata(path)?;
     let format = metadata.get(FORMAT_KEY).map_or(Some(0), |text| text.parse::<u32>().ok());
@@ -243,14 +269,30 @@ fn check_metadata(path: &Path, identity: &BTreeMap<String, String>) -> Result<BT
     }
     for (key, expected) in identity {
         if let Some(found) = metadata.get(key).filter(|found| *found != expected) {
-            let short = |hash: &str| hash.chars().take(12).collect::<String>();
+            let [expected, found] = told_apart(expected, found);
             return Err(Error::content(
                 path.display().to_string(),
-                format!("{key} {}", short(expected)),
-                short(found),
-                "the checkpoint was trained with other dictionaries: use the data folder it was trained on",
+                format!("parameters for data whose {} {expected}", key.replace('_', " ")),
+                format!("those of a network trained on data whose {} {found}", key.replace('_', " ")),
+                "give the data that it was trained on, or parameters for these data",
             ));
         }
     }
     Ok(metadata)
+}
+
+/// How two entries differ: hashes by their first characters, lists from the first word on that differs.
+fn told_apart(expected: &str, found: &str) -> [String; 2] {
+    let is_hash = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash(expected) && is_hash(found) {
+        return [expected, found].map(|hash| format!("is {}…", &hash[..12]));
+    }
+    let words = [expected, found].map(|text| text.split(' ').collect::<Vec<_>>());
+    let same = words[0].iter().zip(&words[1]).take_while(|(expected, found)| expected == found).count();
+    words.map(|words| {
+        let before = if same == 0 { "are" } else { "go on with" };
+        let more = if words.len() > same + 5 { " …" } else { "" };
+        let shown: Vec<&str> = words.into_iter().skip(same).take(5).collect();
+        format!("{before} {:?}{more}", shown.join(" "))
+    })
 }

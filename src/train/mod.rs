@@ -15,7 +15,8 @@ mod trainer;
 
 pub use average::average;
 pub use checkpoint::{
-    ANOMALY, BEST, CONFIG, Checkpoint, LAST, State, load_running, load_state, load_weights, save_weights, trained_with,
+    ANOMALY, BEST, CONFIG, Checkpoint, LAST, State, checkpoint_of, load_running, load_state, load_weights,
+    save_weights, trained_with,
 };
 #[cfg(feature = "mpi")]
 pub use communicator::Mpi;

@@ -17,7 +17,7 @@ use super::retention::keep;
 use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 use crate::optim::{Schedule, ScheduleConfig, clip_of_norm};
-use crate::progress::Progress;
+use crate::progress::{Progress, readable};
 use crate::random::split_mix;
 use crate::task::{Mode, Task};
 
@@ -338,7 +338,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
                 save(&checkpoint, ANOMALY)?;
                 wait_for_all(processes)?;
                 let path = folder.join(ANOMALY);
-                let saved = format!("what it stood at is in {}, the sentences in the log", path.display());
+                let saved = format!("what it stood at is in {}, all examples of the batch in the log", path.display());
                 return Err(anomaly.into_error(update, group, config.compute, &saved));
             }
         } else {
@@ -354,7 +354,8 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
                 let window = &state.window;
                 let loss = window.loss / window.tokens as f64 / units.loss;
                 let speed = window.tokens as f64 / window.seconds;
-                format!("epoch {} loss {loss:.3} lr {rate:.2e} {speed:.0} {}/s", state.epoch, units.plural)
+                let loss = readable(loss, 3);
+                format!("epoch {} loss {loss} lr {rate:.2e} {speed:.0} {}/s", state.epoch, units.plural)
             });
         }
         let state = &mut checkpoint.state;
@@ -597,11 +598,12 @@ fn add(window: &mut Window, sums: &Sums, norm: f64, seconds: f64) {
     window.seconds += seconds;
 }
 
-/// Take the value of a validation into the state; true when it is the best so far.
+/// Take the value of a validation into the state; true when it is the best so far, which no value is that is no number.
 fn remember(checkpoint: &mut Checkpoint, value: f64, higher_is_better: bool) -> bool {
     let state = &mut checkpoint.state;
     state.validated_update = state.update;
-    let better = state.best.is_none_or(|best| if higher_is_better { value > best } else { value < best });
+    let better =
+        !value.is_nan() && state.best.is_none_or(|best| if higher_is_better { value > best } else { value < best });
     if better {
         (state.best, state.best_update, state.validations_since_best) = (Some(value), state.update, 0);
     } else {

@@ -9,7 +9,7 @@ mod validation;
 
 pub use halves::OverlappingHalves;
 pub use initialise::initialise;
-pub use model_folder::{ModelFolder, checkpoint_of, copy_data_files, identity, languages_of, model_for};
+pub use model_folder::{ModelFolder, copy_data_files, identity, languages_of, model_for};
 pub use model_text::ModelText;
 pub use training_data::TranslationData;
 pub use validation::Validator;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tch::{Device, Tensor};
 
 use super::model_text::ModelText;
-use crate::config::{Config, note_edited};
+use crate::config::{Config, Configuration, note_edited};
 use crate::data::{DataFolder, Dictionary, ParallelDataset, dictionary_path, is_name};
 use crate::decode::{BatchSearch, Translator};
 use crate::error::{Error, Result};
@@ -16,7 +16,7 @@ use crate::params::safetensors_metadata;
 use crate::progress;
 use crate::task::Task;
 use crate::text::{SETTINGS_FILE, SUBWORD_FILE, target_pieces_file};
-use crate::train::{BEST, CONFIG, LAST, load_weights, trained_with};
+use crate::train::{CONFIG, checkpoint_of, load_weights, trained_with};
 
 /// What a checkpoint must have been trained with: languages and dictionaries. It is written into every checkpoint.
 pub fn identity(
@@ -65,27 +65,6 @@ pub fn copy_data_files(data: &DataFolder, run: &Path) -> Result<()> {
         files::copy_if_there(&data.dir().join(&name), &run.join(&name))?;
     }
     Ok(())
-}
-
-/// The run folder, and the checkpoint that is read of it: `best`, or `last` where there is no best, or the one that was named in
-/// the place of the folder.
-///
-/// # Errors
-/// [`Error::Content`] where there is none.
-pub fn checkpoint_of(named: &Path) -> Result<(PathBuf, PathBuf)> {
-    if named.is_file() {
-        return Ok((named.parent().unwrap_or(Path::new(".")).to_path_buf(), named.to_path_buf()));
-    }
-    let checkpoint = [BEST, LAST].map(|name| named.join(name)).into_iter().find(|path| path.exists());
-    let checkpoint = checkpoint.ok_or_else(|| {
-        Error::content(
-            named.display().to_string(),
-            format!("a run folder with {BEST} or {LAST}"),
-            if named.is_dir() { "neither" } else { "no such folder" },
-            "give the --output folder of `nmt train`, or of `nmt import`, which makes one of another program's model",
-        )
-    })?;
-    Ok((named.to_path_buf(), checkpoint))
 }
 
 /// Source and target language of a checkpoint.
@@ -177,14 +156,7 @@ impl ModelFolder {
     /// # Errors
     /// When a file is missing, damaged, or belongs to other dictionaries.
     pub fn open(folder: &Path, device: Device) -> Result<ModelFolder> {
-        let named_folder = !folder.is_file();
         let (folder, checkpoint) = checkpoint_of(folder)?;
-        if named_folder && checkpoint.ends_with(LAST) {
-            progress::note(format!(
-                "{} has no {BEST}, because it has not validated, or it was lost: {LAST} is read",
-                folder.display()
-            ));
-        }
         let is_checkpoint = checkpoint.extension().is_some_and(|extension| extension == "safetensors");
         let refuse = |found: &str| {
             Error::content(
@@ -206,8 +178,8 @@ impl ModelFolder {
             }
             found => found?,
         };
-        let config = Config::parse(&text, &place.display().to_string(), &[])?;
-        note_edited(&config, &beside, |path, settings| Config::load(Some(path), settings), &["model", "search"])?;
+        let config = Config::parse_saved(&text, &place.display().to_string(), &[])?;
+        note_edited(&config, &beside, &["model", "search"])?;
         let [source_lang, target_lang] = languages_of(&checkpoint)?;
         let text = ModelText::load(&folder, &source_lang, &target_lang)?;
         let (source, target) = (&text.source_dictionary, &text.target_dictionary);

@@ -86,6 +86,7 @@ impl Validator {
     /// Losses in bits a target token.
     fn found(&self, loss: f64, nll: f64, bleu: Option<f64>) -> Validation {
         let value = match self.metric {
+            _ if nll.is_nan() => f64::NAN, // Whatever such a network translates.
             ValidationMetric::Bleu => bleu.unwrap_or(0.0),
             ValidationMetric::Nll => nll,
         };

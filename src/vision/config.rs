@@ -1,16 +1,13 @@
 //! The configuration of image classification.
 
-use std::path::Path;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::network::Architecture;
 use super::pictures::AugmentConfig;
-use crate::config::{Compute, at_least_one, chosen, of_sections, parse, to_toml};
+use crate::config::{Compute, Configuration, at_least_one, chosen, preset_or};
 use crate::error::{Error, Result};
-use crate::files;
 use crate::init::gradinit::{GradInitConfig, Preset};
 use crate::init::metainit::MetaInitConfig;
 use crate::optim::{OptimizerConfig, ScheduleConfig};
@@ -116,6 +113,7 @@ pub struct VisionValidationConfig {
 /// that is given, VGG-19 with batch normalisation where none is ([`VisionConfig::published`]).
 ///
 /// ```
+/// use nmt::config::Configuration;
 /// use nmt::vision::VisionConfig;
 /// let config = VisionConfig::parse("[network]\nbatch_norm = false\n", "my.toml", &["training.batch_size=64".into()])?;
 /// assert_eq!((config.network.batch_norm, config.training.batch_size), (false, 64));
@@ -152,61 +150,101 @@ impl Default for VisionConfig {
     }
 }
 
-impl VisionConfig {
+impl Configuration for VisionConfig {
+    const COMMAND: &'static str = "nmt vision config";
+    const NETWORKS: &'static str = "image networks";
+    const FOREIGN: &'static [(&'static str, &'static str)] = &[
+        (
+            "gradinit.max_tokens",
+            "pictures have no tokens: set gradinit.batch_size, or leave it out for training.batch_size",
+        ),
+        (
+            "metainit.max_tokens",
+            "pictures have no tokens: set metainit.batch_size, or leave it out for training.batch_size",
+        ),
+        ("gradinit.longer_first", "pictures have no lengths: leave it out"),
+        ("gradinit.untied_look_ahead", "it is about a tied output embedding: leave it out"),
+    ];
+
+    const FOREIGN_SECTIONS: (&'static [&'static str], &'static str) =
+        (&["model", "search"], "it is of a Transformer: the commands for those are without `vision`");
+
     /// What the paper trains the network with that `given` names.
     fn base(given: &Table) -> Result<VisionConfig> {
         let architecture = chosen(given, "network", "architecture")?.unwrap_or(Architecture::Vgg19);
         // FixUp is there to do without.
         let batch_norm = architecture != Architecture::FixupResnet110;
         let batch_norm = chosen(given, "network", "batch_norm")?.unwrap_or(batch_norm);
-        let preset = chosen(given, "gradinit", "preset")?.unwrap_or(Preset::PublishedImageCode);
-        if preset == Preset::PublishedCode {
+        let preset = preset_or(
+            Preset::PublishedImageCode,
+            given,
+            Preset::PublishedCode,
+            "\"published-image-code\" or \"paper\"",
+        )?;
+        Ok(VisionConfig::published(architecture, batch_norm, preset))
+    }
+
+    fn check(&self) -> Result<()> {
+        let training = &self.training;
+        at_least_one(&[
+            ("max_epochs", training.max_epochs),
+            ("batch_size", training.batch_size as u64),
+            ("update_frequency", training.update_frequency as u64),
+            ("log_every", training.log_every),
+        ])?;
+        let fixup = self.network.architecture == Architecture::FixupResnet110;
+        if self.init.method == VisionInitMethod::Fixup && !fixup {
             return Err(Error::usage(
-                "gradinit.preset = \"published-code\" is of Transformers: expected \"paper\" or \"published-image-code\"",
-                "leave it out for the published code of image networks",
+                "init.method = \"fixup\" is for network.architecture = \"fixup-resnet110\"",
+                "set that architecture, or leave init.method out",
             ));
         }
-        Ok(VisionConfig::published(architecture, batch_norm, preset))
+        if fixup && self.network.batch_norm {
+            return Err(Error::usage(
+                "network.architecture = \"fixup-resnet110\" has no batch normalisation, found network.batch_norm = true",
+                "set network.batch_norm=false (--no-bn)",
+            ));
+        }
+        self.schedule.check()?;
+        self.augment.check()?;
+        self.optimizer.check()?;
+        self.gradinit.check()?;
+        self.metainit.check()
+    }
+
+    fn resolved(mut self) -> VisionConfig {
+        self.training.compute = self.training.compute.resolved();
+        self
+    }
+
+    fn update_frequency(&self) -> usize {
+        self.training.update_frequency
+    }
+
+    fn gradinit(&self) -> &GradInitConfig {
+        &self.gradinit
+    }
+
+    fn without_unused(mut self, gradinit: bool) -> VisionConfig {
+        if !gradinit {
+            self.gradinit = GradInitConfig::default();
+        }
+        if self.init.method != VisionInitMethod::Metainit {
+            self.metainit = MetaInitConfig::default();
+        }
+        self
+    }
+
+    fn learnt_from(&self) -> VisionConfig {
+        let VisionConfig { network, augment, init, gradinit, metainit, training, .. } =
+            self.clone().without_unused(true);
+        let VisionTrainingConfig { seed, batch_size, .. } = training;
+        let training = VisionTrainingConfig { seed, batch_size, ..VisionTrainingConfig::default() };
+        VisionConfig { network, augment, init, gradinit, metainit, training, ..VisionConfig::default() }
     }
 }
 
 impl VisionConfig {
-    /// Read a TOML file (none: the defaults) and apply `key=value` settings in order.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for an unknown key (with the nearest one), a value of the wrong type or out of range.
-    pub fn load(path: Option<&Path>, settings: &[String]) -> Result<VisionConfig> {
-        match path {
-            Some(path) => VisionConfig::parse(&files::read_text(path)?, &path.display().to_string(), settings),
-            None => VisionConfig::parse("", "", settings),
-        }
-    }
-
-    /// As [`VisionConfig::load`], of text; `place` names it in errors.
-    pub fn parse(text: &str, place: &str, settings: &[String]) -> Result<VisionConfig> {
-        let config: VisionConfig = parse(text, place, settings, "nmt vision config", VisionConfig::base)?;
-        config.check()?;
-        Ok(config)
-    }
-
-    /// As [`VisionConfig::load`], of the file that a run wrote: a key that it lacks, because there was none at that time, is not
-    /// what the network is trained with by now.
-    pub fn load_saved(path: &Path, settings: &[String]) -> Result<VisionConfig> {
-        VisionConfig::parse_saved(&files::read_text(path)?, &path.display().to_string(), settings)
-    }
-
-    /// As [`VisionConfig::load_saved`], of text.
-    pub fn parse_saved(text: &str, place: &str, settings: &[String]) -> Result<VisionConfig> {
-        let config: VisionConfig = parse(text, place, settings, "nmt vision config", of_sections)?;
-        config.check()?;
-        Ok(config)
-    }
-
-    /// The configuration as TOML, without comments.
-    pub fn to_toml(&self) -> Result<String> {
-        to_toml(self)
-    }
-
     /// Pictures of S in GradInit, and of S̃.
     pub fn gradinit_batch_size(&self) -> usize {
         or(self.gradinit.batch_size, self.training.batch_size)
@@ -239,42 +277,6 @@ impl VisionConfig {
             clip_norm: self.optimizer.clip_norm,
             schedule: self.schedule.clone(),
         }
-    }
-
-    fn check(&self) -> Result<()> {
-        let training = &self.training;
-        at_least_one(&[
-            ("max_epochs", training.max_epochs),
-            ("batch_size", training.batch_size as u64),
-            ("update_frequency", training.update_frequency as u64),
-            ("log_every", training.log_every),
-        ])?;
-        let tokens = GradInitConfig::default().max_tokens != self.gradinit.max_tokens
-            || MetaInitConfig::default().max_tokens != self.metainit.max_tokens;
-        if tokens {
-            return Err(Error::usage(
-                "max_tokens counts tokens, and pictures have none",
-                "set gradinit.batch_size or metainit.batch_size, which are training.batch_size where they are left out",
-            ));
-        }
-        let fixup = self.network.architecture == Architecture::FixupResnet110;
-        if self.init.method == VisionInitMethod::Fixup && !fixup {
-            return Err(Error::usage(
-                "init.method = \"fixup\" is for network.architecture = \"fixup-resnet110\"",
-                "set that architecture, or leave init.method out",
-            ));
-        }
-        if fixup && self.network.batch_norm {
-            return Err(Error::usage(
-                "network.architecture = \"fixup-resnet110\" has no batch normalisation, found network.batch_norm = true",
-                "set network.batch_norm=false (--no-bn)",
-            ));
-        }
-        self.schedule.check()?;
-        self.augment.check()?;
-        self.optimizer.check()?;
-        self.gradinit.check()?;
-        self.metainit.check()
     }
 }
 

@@ -97,6 +97,7 @@ impl VisionConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Configuration;
 
     fn parse(settings: &[&str]) -> crate::Result<VisionConfig> {
         let settings: Vec<String> = settings.iter().map(|setting| setting.to_string()).collect();

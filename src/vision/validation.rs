@@ -6,6 +6,7 @@ use tch::{Kind, Tensor, no_grad};
 use super::network::Classifier;
 use super::pictures::PictureData;
 use crate::error::Result;
+use crate::progress::readable;
 use crate::task::Mode;
 use crate::train::Validation;
 
@@ -29,9 +30,11 @@ impl Accuracy {
 
 impl From<Accuracy> for Validation {
     fn from(found: Accuracy) -> Validation {
-        let (value, loss) = (found.percent(), found.loss);
-        let pairs = [("accuracy", value), ("loss", loss)];
-        let text = format!("validation accuracy {value:.2} %, loss {loss:.4}");
+        let (accuracy, loss) = (found.percent(), found.loss);
+        let pairs = [("accuracy", accuracy), ("loss", loss)];
+        let text = format!("validation accuracy {accuracy:.2} %, loss {}", readable(loss, 4));
+        // What is at the top of logits that are no numbers means nothing.
+        let value = if loss.is_nan() { f64::NAN } else { accuracy };
         Validation { value, found: Map::from_iter(pairs.map(|(key, value)| (key.into(), json!(value)))), text }
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, write::GzEncoder};
-use nmt::config::{Config, describe};
+use nmt::config::{Config, Configuration, describe};
 use nmt::data::{Bpe, Dictionary, EOS, ParallelDataset, PreprocessOptions, preprocess};
 use nmt::init::draw_theta;
 use nmt::model::{ModelConfig, Transformer};

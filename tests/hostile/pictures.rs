@@ -49,12 +49,12 @@ fn cifar() -> tempfile::TempDir {
 #[test]
 fn a_batch_of_cifar() {
     let whole = |pictures, bytes: &[u8]| assert_eq!(pictures, bytes.len() / 3073);
-    attack_file(cifar().path(), "test_batch.bin", PictureKind::Recognised, whole);
+    attack_file(cifar().path(), "test_batch.bin", PictureKind::Small, whole);
 }
 
 #[test]
 fn the_classes_of_cifar() {
-    attack_file(cifar().path(), "batches.meta.txt", PictureKind::Recognised, |pictures, _| assert_eq!(pictures, 4));
+    attack_file(cifar().path(), "batches.meta.txt", PictureKind::Small, |pictures, _| assert_eq!(pictures, 4));
 }
 
 fn picture(side: u32, format: ImageFormat) -> Vec<u8> {
@@ -88,7 +88,7 @@ fn a_large_jpeg() {
 
 #[test]
 fn a_png() {
-    attack_picture("small.png", 16, PictureKind::Recognised);
+    attack_picture("small.png", 16, PictureKind::Small);
 }
 
 #[test]
@@ -103,5 +103,5 @@ fn an_archive_of_pictures() {
         archive.append_data(&mut header, format!("test/{class}/1.png"), content.as_slice()).unwrap();
     }
     fs::write(folder.path().join("test.tar"), archive.into_inner().unwrap()).unwrap();
-    attack_file(folder.path(), "test.tar", PictureKind::Recognised, |_, _| {});
+    attack_file(folder.path(), "test.tar", PictureKind::Small, |_, _| {});
 }

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use flate2::{Compression, write::GzEncoder};
-use nmt::config::Config;
+use nmt::config::{Config, Configuration};
 use nmt::data::{Bpe, IndexedDataset, IndexedWriter, ParallelDataset, PreprocessOptions, Recipe, preprocess};
 use nmt::init::draw_theta;
 use nmt::model::{ModelConfig, Transformer};

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use nmt::Result;
-use nmt::config::note_edited;
+use nmt::config::{Configuration, note_edited};
 use nmt::machine;
+use nmt::progress::readable;
 use nmt::task::Task;
-use nmt::train::{BEST, LAST, load_running, load_weights, trained_with};
+use nmt::train::{LAST, checkpoint_of, load_running, load_weights, trained_with};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate};
 use serde_json::json;
@@ -21,7 +22,7 @@ use super::options::{PictureOptions, network_for};
 pub struct EvaluateArgs {
     #[command(flatten)]
     pictures: PictureOptions,
-    /// The run folder of `nmt vision train`
+    /// The run folder of `nmt vision train`, or a checkpoint in it
     #[arg(long, value_name = "RUN")]
     model: PathBuf,
     /// The checkpoint `last` instead of `best`
@@ -38,10 +39,13 @@ pub struct EvaluateArgs {
 impl EvaluateArgs {
     /// Classify, and print how much was right.
     pub fn run(&self) -> Result<()> {
-        let checkpoint = self.model.join(if self.last { LAST } else { BEST });
+        let (folder, checkpoint) = match self.last {
+            true => (self.model.clone(), self.model.join(LAST)),
+            false => checkpoint_of(&self.model)?,
+        };
         let (text, place) = trained_with(&checkpoint)?;
         let config = VisionConfig::parse_saved(&text, &place.display().to_string(), &[])?;
-        note_edited(&config, &saved_config(&self.model), VisionConfig::load_saved, &["network"])?;
+        note_edited(&config, &saved_config(&folder), &["network"])?;
         let device = machine::device();
         let split = if self.train { Split::Train } else { Split::Test };
         let data = self.pictures.batches(split, &config, config.training.batch_size, device)?;
@@ -58,11 +62,11 @@ impl EvaluateArgs {
             return super::super::print(&format!("{object}\n"));
         }
         super::super::print(&format!(
-            "accuracy {:.2} % ({} of {}), loss {:.4}\n",
+            "accuracy {:.2} % ({} of {}), loss {}\n",
             found.percent(),
             found.correct,
             found.pictures,
-            found.loss
+            readable(found.loss, 4)
         ))
     }
 }

@@ -1,6 +1,5 @@
 //! `nmt vision gradinit`: learn one scale for every parameter block of an image network.
 
-use nmt::config::describe;
 use nmt::task::Task;
 use nmt::train::TrainingData;
 use nmt::vision::pictures::Split;
@@ -36,24 +35,20 @@ impl VisionGradInitArgs {
         if self.print.printed(&config)? {
             return Ok(());
         }
-        let Some(_lock) = self.learn.take_output()? else { return Ok(()) };
+        let _lock = self.learn.take_output()?;
         let (device, overlap) = (machine::device(), config.gradinit.overlap);
         let size = PictureHalves::batch_size(config.gradinit_batch_size(), overlap);
         let data = self.pictures.batches(Split::Train, &config, size, device)?.for_initialisation(size)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
+        if self.learn.has_ended(network.layout(), &identity, &config, &data.fingerprint())? {
+            return Ok(());
+        }
         let stopped = signals::watch()?;
         let fresh = || initialise(&config, &network, &data, device, &stopped);
         let theta0 = self.learn.theta0(network.layout(), &identity, device, fresh)?;
         let mut halves = PictureHalves::new(&data, overlap, config.training.seed)?;
-        let described = describe(&config)?;
-        let learnt = self.learn.learn(
-            &network,
-            &theta0,
-            (&config.gradinit, &described, data.fingerprint()),
-            &mut halves,
-            identity,
-            stopped,
-        );
+        let of = (&config, data.fingerprint());
+        let learnt = self.learn.learn(&network, &theta0, of, &mut halves, identity, stopped);
         self.pictures.note_met(&data, "training");
         learnt
     }

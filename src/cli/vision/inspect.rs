@@ -48,10 +48,10 @@ impl VisionInspectArgs {
         let count = self.drawing.batches as usize;
         let minibatches: Vec<Vec<usize>> = data.batches_without_end().take(count).collect();
         progress::note(format!(
-            "{} blocks, {} parameters, {count} minibatches of {} pictures",
+            "{} blocks, {} parameters, {count} minibatches of up to {} pictures",
             network.layout().blocks().len(),
             network.layout().total(),
-            config.training.batch_size
+            minibatches.iter().map(Vec::len).max().unwrap_or(0)
         ));
         let seed = config.training.seed;
         // Batch normalisation goes by the minibatch, as in training (paper, Figure 1).

@@ -1,7 +1,7 @@
 //! Options that the commands of `nmt vision` share.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nmt::vision::pictures::{self, GREATEST_SMALL_SIDE, PictureData, PictureKind, Pictures, Split};
 use nmt::vision::{Architecture, Classifier, VisionConfig};
@@ -14,7 +14,7 @@ use super::super::model_options::{ConfigOptions, setting};
 #[derive(Debug, Clone, clap::Args)]
 pub struct NetworkOptions {
     #[command(flatten)]
-    config: ConfigOptions,
+    pub config: ConfigOptions,
     /// The network: network.architecture
     #[arg(long, value_name = "NAME", value_parser = architectures())]
     arch: Option<String>,
@@ -39,11 +39,6 @@ impl NetworkOptions {
         self.config.is_empty() && self.arch.is_none() && !self.no_bn
     }
 
-    /// Whether a file was given.
-    pub fn has_file(&self) -> bool {
-        self.config.config.is_some()
-    }
-
     /// What `--batch-size` sets besides training's: the batches of a command that has its own.
     pub fn batch_size_of(&self, key: &str) -> Option<String> {
         setting(key, self.batch_size)
@@ -51,23 +46,18 @@ impl NetworkOptions {
 
     /// The configuration: defaults, file, `--set`, these options, and then `further` settings of other ones.
     pub fn load(&self, further: &[Option<String>]) -> Result<VisionConfig> {
-        VisionConfig::load(self.config.config.as_deref(), &self.settings(further))
+        self.config.load(&self.settings(further))
     }
 
-    /// The same, with the `text` at `place` that a run wrote in the file's place.
-    pub fn load_saved(&self, text: &str, place: &Path, further: &[Option<String>]) -> Result<VisionConfig> {
-        VisionConfig::parse_saved(text, &place.display().to_string(), &self.settings(further))
-    }
-
-    fn settings(&self, further: &[Option<String>]) -> Vec<String> {
+    /// What these options and `further` ones set over `--set`.
+    pub fn settings(&self, further: &[Option<String>]) -> Vec<Option<String>> {
         let own = [
             setting("network.architecture", self.arch.as_ref()),
             self.no_bn.then(|| "network.batch_norm=false".to_string()),
             setting("training.batch_size", self.batch_size),
             setting("training.seed", self.seed),
         ];
-        let own = self.config.set.iter().cloned().chain(own.into_iter().flatten());
-        own.chain(further.iter().flatten().cloned()).collect()
+        [&own, further].concat()
     }
 }
 
@@ -109,7 +99,7 @@ impl PictureOptions {
                 self.data.display().to_string(),
                 format!("pictures of {side} × {side} pixels for {}", architecture.name()),
                 format!("{0} × {0}", pictures.side()),
-                "choose another --arch or other --data",
+                "give pictures of that size, or train a network for these",
             ));
         }
         PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)

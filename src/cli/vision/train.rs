@@ -1,17 +1,15 @@
 //! `nmt vision train`: train an image network.
 
-use std::path::Path;
-
 use nmt::config::describe;
 use nmt::task::Task;
 use nmt::train::{Run, StopAfter, train};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate, initialise};
-use nmt::{Result, files, progress};
+use nmt::{Result, progress};
 
 use super::super::model_options::{PrintConfig, name_of, setting};
 use super::super::processes::Processes;
-use super::super::run_options::{RunOptions, check_unchanged};
+use super::super::run_options::RunOptions;
 use super::super::signals;
 use super::options::{NetworkOptions, PictureOptions, network_for};
 
@@ -44,7 +42,9 @@ impl VisionTrainArgs {
         let run = &self.run.output;
         let processes = Processes::join(self, threads)?;
         let resume = self.run.going_on(!self.network.is_empty())?;
-        let config = self.resolve(resume, &processes)?;
+        let further = self.network.settings(&[setting("training.max_epochs", self.max_epochs)]);
+        let (config, _) = self.run.configuration(resume, &self.network.config, &further, &[], &processes)?;
+        let config: VisionConfig = config;
         if self.print.printed(&config)? {
             return Ok(());
         }
@@ -52,14 +52,15 @@ impl VisionTrainArgs {
         let data = self.pictures.batches(Split::Train, &config, config.training.batch_size, device)?;
         let test = self.pictures.batches(Split::Test, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
+        let settings = config.training_loop(data.pictures().len(), processes.all.size());
+        let stop_after = self.stop_after_epoch.map(StopAfter::Epoch);
+        self.run.note_unused(resume, &self.network.config, stop_after, &settings);
         let signal = signals::watch()?;
         let fresh = || initialise(&config, &network, &data, device, &signal);
-        let settings = config.training_loop(data.pictures().len(), processes.all.size());
         let (mut checkpoint, _lock) =
             self.run.begin(resume, &network, &config.optimizer, &identity, &processes, fresh)?;
         self.run.validates_on(&mut checkpoint, test.pictures().fingerprint().to_string(), "pictures of the test")?;
         self.run.note_config(&data, &mut checkpoint, describe(&config)?, &processes)?;
-        let stop_after = self.stop_after_epoch.map(StopAfter::Epoch);
         if self.run.dry_run {
             return self.run.rehearse(&network, &data, &settings, checkpoint, stop_after, &processes);
         }
@@ -87,34 +88,5 @@ impl VisionTrainArgs {
         self.pictures.note_met(&data, "training");
         self.pictures.note_met(&test, "test");
         self.run.report(&outcome?, updates_before, "accuracy")
-    }
-
-    /// The configuration, with everything automatic resolved.
-    fn resolve(&self, resume: bool, processes: &Processes) -> Result<VisionConfig> {
-        let saved_path = self.run.saved_config();
-        let began_with = if resume { self.run.began_with()? } else { String::new() };
-        let further = [&[setting("training.max_epochs", self.max_epochs)][..], &self.run.settings()[..]].concat();
-        // What people wrote into config.toml is compared with what the run began with; where it is gone, that counts.
-        let mut config = match resume && !self.network.has_file() {
-            true if saved_path.exists() => {
-                self.network.load_saved(&files::read_text(&saved_path)?, &saved_path, &further)?
-            }
-            true => self.network.load_saved(&began_with, Path::new("the run's configuration"), &further)?,
-            false => self.network.load(&further)?,
-        };
-        config.training.compute = config.training.compute.resolved();
-        if resume {
-            let saved = VisionConfig::parse_saved(&began_with, &saved_path.display().to_string(), &[])?;
-            // θ is there: nothing initialises it any more.
-            let trains = |config: &VisionConfig| VisionConfig {
-                gradinit: saved.gradinit.clone(),
-                metainit: saved.metainit.clone(),
-                ..config.clone()
-            };
-            check_unchanged(&saved, &trains(&config), &saved_path, &[])?;
-            let frequencies = [saved.training.update_frequency, config.training.update_frequency];
-            self.run.check_batches_per_update(frequencies, processes)?;
-        }
-        Ok(config)
     }
 }

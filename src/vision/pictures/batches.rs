@@ -171,7 +171,7 @@ mod tests {
 
     use tch::{Kind, Tensor};
 
-    use super::super::{PictureOptions, Split, testing};
+    use super::super::{PictureKind, PictureOptions, Split, testing};
     use super::*;
 
     /// 23 small pictures, picture i of the value i; or as many large ones, one of them grey.
@@ -188,7 +188,8 @@ mod tests {
             let name = format!("train/{}/{i:02}.png", i % 2);
             testing::write(folder, &[(name.as_str(), bytes)]);
         }
-        Arc::new(Pictures::open(folder, Split::Train, options).unwrap())
+        let kind = if large { PictureKind::Large } else { PictureKind::Small };
+        Arc::new(Pictures::open(folder, Split::Train, PictureOptions { kind, ..options }).unwrap())
     }
 
     /// A cutout that leaves something of the small pictures.
@@ -358,7 +359,7 @@ mod tests {
             let message = failing.batch(&[0, 1], 1).err().unwrap().to_string();
             assert!(message.contains("0/02.png") && message.contains("7 bytes"), "{message}");
         }
-        let options = PictureOptions { skip_corrupt: true, ..PictureOptions::default() };
+        let options = PictureOptions { kind: PictureKind::Large, skip_corrupt: true, ..PictureOptions::default() };
         let pictures = Arc::new(Pictures::open(folder.path(), Split::Train, options).unwrap());
         let skipping = data(&pictures, AugmentConfig { mixup: 1.0, ..small_cutout() });
         let batch = skipping.batch(&[0, 1, 2], 1).unwrap();

@@ -58,11 +58,6 @@ pub(super) struct Decoded {
     pub(super) converted: Option<Converted>,
 }
 
-/// Width and height in pixels, by the header alone. The error says what is wrong with the file.
-pub(super) fn dimensions(bytes: &[u8]) -> Result<(u32, u32), String> {
-    guarded(|| reader(bytes)?.into_dimensions().map_err(|error| error.to_string()))
-}
-
 /// The pixels. The error says what is wrong with the file. What Exif says of turning it is ignored, as torchvision does.
 pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
     guarded(|| {
@@ -101,7 +96,7 @@ pub(super) fn too_many_bytes(place: String) -> Error {
 
 /// The error of a file that is no picture, for `reason`.
 pub(super) fn corrupt(place: String, reason: &str) -> Error {
-    let next = "replace it, remove it, or leave such pictures out with skip_corrupt";
+    let next = "replace it, remove it, or leave such pictures out with --skip-corrupt";
     Error::content(place, "a whole JPEG or PNG file", reason, next)
 }
 
@@ -222,7 +217,7 @@ mod tests {
         let mut png = testing::png(2, 2, |_, _| [0; 3]);
         // Width and height are the first fields of the first chunk, which a checksum follows.
         png[16..20].copy_from_slice(&100_000u32.to_be_bytes());
-        assert!(dimensions(&png).is_err());
+        assert!(decode(&png).is_err());
         let mut jpeg = testing::jpeg(8, 8);
         let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         jpeg[frame + 5..frame + 9].copy_from_slice(&[0x3f, 0xff, 0x3f, 0xff]);

@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::decode;
 use super::faults::Ignored;
 use super::memory::{self, Encoded, Loaded, Picture, Reading};
 use crate::error::{Error, Result};
@@ -147,25 +146,6 @@ fn picture_names(folder: &Path, ignored: &mut Ignored) -> Result<Vec<OsString>> 
     Ok(names)
 }
 
-/// Whether the first picture of a split is small: square, and of at most [`memory::GREATEST_SMALL_SIDE`] pixels a side.
-///
-/// # Errors
-/// As [`Folders::list`]; [`Error::Content`] where that picture is corrupt, unless such are left out: then the next one of
-/// its class counts.
-pub(super) fn begins_small(root: &Path, skip_corrupt: bool) -> Result<bool> {
-    // The list is never empty.
-    let folder = root.join(class_names(root)?.swap_remove(0));
-    for name in picture_names(&folder, &mut Ignored::default())? {
-        let path = folder.join(name);
-        match decode::dimensions(&decode::read_file(&path)?) {
-            Ok((width, height)) => return Ok(width == height && width <= memory::GREATEST_SMALL_SIDE),
-            Err(_) if skip_corrupt => {}
-            Err(reason) => return Err(decode::corrupt(path.display().to_string(), &reason)),
-        }
-    }
-    Ok(false)
-}
-
 /// The error of a class without pictures.
 pub(super) fn empty_class(place: String) -> Error {
     Error::content(place, "pictures of this class, .jpg or .png", "none", "add some, or remove the folder")
@@ -202,11 +182,7 @@ mod tests {
         let expected = ["cat/10.png", "cat/2.png", "dog/b.PNG"].map(|name| Some(folder.path().join(name)));
         assert_eq!((&paths[..3], &paths[3]), (&expected[..], &None));
         assert_eq!(folders.class_numbers().collect::<Vec<_>>(), [0, 0, 1]);
-        assert!(begins_small(folder.path(), false).unwrap());
-        testing::write(folder.path(), &[("cat/0.png", vec![1])]);
-        assert!(begins_small(folder.path(), true).unwrap());
-        assert!(begins_small(folder.path(), false).unwrap_err().to_string().contains("cat/0.png"));
-        let reading = Reading { place: "p", threads: 2, skip_corrupt: false, if_large: "" };
+        let reading = Reading { place: "p", threads: 2, skip_corrupt: false };
         let loaded = folders.load(reading).unwrap();
         assert_eq!(loaded.pixels.iter().step_by(48).copied().collect::<Vec<_>>(), [1, 2, 3]);
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::decode::{self, Decoded};
-use super::faults::Tally;
+use super::faults::Met;
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 use crate::text::in_order;
@@ -51,8 +51,6 @@ pub(super) struct Reading<'a> {
     pub(super) threads: usize,
     /// Leave corrupt pictures out.
     pub(super) skip_corrupt: bool,
-    /// What to do about pictures that are not small.
-    pub(super) if_large: &'static str,
 }
 
 /// Pictures with their classes and names, sorted by both.
@@ -78,7 +76,7 @@ type Done = (String, String, Result<Result<Decoded, String>>);
 /// [`GREATEST_SMALL_SIDE`] or of another size than the first one, for one that is there twice, and for none at all.
 pub(super) fn load(reading: Reading, mut next: impl FnMut() -> Result<Option<Picture>>) -> Result<Loaded> {
     let mut progress = Progress::new(format!("read {}", reading.place), None);
-    let mut gathered = Gathered { reading, first: None, keys: Vec::new(), pixels: Vec::new(), tally: Tally::default() };
+    let mut gathered = Gathered { reading, first: None, keys: Vec::new(), pixels: Vec::new(), met: Met::default() };
     let pieces = || -> Result<Option<Vec<Picture>>> {
         let (mut piece, mut bytes) = (Vec::with_capacity(PIECE), 0);
         while piece.len() < PIECE && bytes < PIECE_BYTES {
@@ -93,7 +91,7 @@ pub(super) fn load(reading: Reading, mut next: impl FnMut() -> Result<Option<Pic
         progress.add(piece.len() as u64);
         piece.into_iter().try_for_each(|done| gathered.take(done))
     })?;
-    gathered.tally.note(reading.place);
+    gathered.met.note(reading.place);
     gathered.sorted()
 }
 
@@ -112,16 +110,17 @@ struct Gathered<'a> {
     first: Option<(u32, String)>,
     keys: Vec<(String, String)>,
     pixels: Vec<u8>,
-    tally: Tally,
+    met: Met,
 }
 
 impl Gathered<'_> {
     fn take(&mut self, (class, name, done): Done) -> Result<()> {
         let place = format!("{}: {class}/{name}", self.reading.place);
+        let (index, name_of) = (self.keys.len() + self.met.skipped(), || format!("{class}/{name}"));
         let Decoded { image, converted } = match done? {
             Ok(decoded) => decoded,
             Err(reason) if self.reading.skip_corrupt => {
-                self.tally.skip(format!("{class}/{name}"), &reason);
+                self.met.skip(index, name_of, &reason);
                 return Ok(());
             }
             Err(reason) => return Err(decode::corrupt(place, &reason)),
@@ -137,10 +136,11 @@ impl Gathered<'_> {
         }
         if width != height || width > GREATEST_SMALL_SIDE || width == 0 {
             let expected = format!("a square picture of at most {GREATEST_SMALL_SIDE} × {GREATEST_SMALL_SIDE} pixels");
-            return Err(Error::content(place, expected, found, self.reading.if_large));
+            let next = "networks for small pictures take square ones of one size: resize it, or choose resnet50, with a folder";
+            return Err(Error::content(place, expected, found, next));
         }
-        self.first.get_or_insert((width, format!("{class}/{name}")));
-        self.tally.read(converted);
+        self.first.get_or_insert_with(|| (width, name_of()));
+        self.met.read(index, converted, name_of);
         // Pixel by pixel to plane by plane.
         let bytes = image.as_raw();
         (0..3).for_each(|channel| self.pixels.extend(bytes.iter().skip(channel).step_by(3)));
@@ -149,9 +149,9 @@ impl Gathered<'_> {
     }
 
     fn sorted(self) -> Result<Loaded> {
-        let Gathered { reading, first, mut keys, pixels, tally } = self;
+        let Gathered { reading, first, mut keys, pixels, met } = self;
         let Some((side, _)) = first else {
-            let found = format!("none, {} corrupt ones left out", tally.skipped());
+            let found = format!("none, {} corrupt ones left out", met.skipped());
             return Err(Error::content(reading.place, "pictures, .jpg or .png", found, "check what the path is of"));
         };
         let side = side as usize;
@@ -168,13 +168,13 @@ impl Gathered<'_> {
         }
         // An archive that is in order already, as most are, needs no second copy in memory.
         if order.is_sorted() {
-            return Ok(Loaded { side, keys, pixels, skipped: tally.skipped() });
+            return Ok(Loaded { side, keys, pixels, skipped: met.skipped() });
         }
         let size = 3 * side * side;
         let of = |&i: &usize| &pixels[i * size..(i + 1) * size];
         let pixels = order.iter().flat_map(of).copied().collect();
         keys.sort();
-        Ok(Loaded { side, keys, pixels, skipped: tally.skipped() })
+        Ok(Loaded { side, keys, pixels, skipped: met.skipped() })
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
 
     fn loaded(threads: usize, skip_corrupt: bool, pictures: &[(&str, &str, Vec<u8>)]) -> Result<Loaded> {
         let mut pictures = pictures.iter();
-        let reading = Reading { place: "p", threads, skip_corrupt, if_large: "unpack it" };
+        let reading = Reading { place: "p", threads, skip_corrupt };
         load(reading, || {
             Ok(pictures.next().map(|(class, name, bytes)| Picture {
                 class: class.to_string(),
@@ -218,7 +218,7 @@ mod tests {
         let other = message(&[("cat", "a", testing::plain(4, 1)), ("cat", "b", testing::plain(5, 1))]);
         assert!(other.contains("cat/b") && other.contains("4 × 4 pixels, as cat/a") && other.contains("found 5 × 5"));
         let large = message(&[("cat", "a", testing::plain(65, 1))]);
-        assert!(large.contains("at most 64 × 64") && large.contains("unpack it"), "{large}");
+        assert!(large.contains("at most 64 × 64") && large.contains("resize it"), "{large}");
         let oblong = message(&[("cat", "a", testing::jpeg(4, 5))]);
         assert!(oblong.contains("square") && oblong.contains("4 × 5"), "{oblong}");
         assert!(message(&[]).contains("found none"));
@@ -229,7 +229,7 @@ mod tests {
         let pictures =
             [("cat", "a", testing::plain(4, 1)), ("cat", "b", vec![1, 2, 3]), ("dog", "c", testing::plain(4, 2))];
         let message = loaded(1, false, &pictures).unwrap_err().to_string();
-        assert!(message.contains("p: cat/b") && message.contains("skip_corrupt"), "{message}");
+        assert!(message.contains("p: cat/b") && message.contains("--skip-corrupt"), "{message}");
         let all = loaded(2, true, &pictures).unwrap();
         assert_eq!((all.keys.len(), all.skipped), (2, 1));
         let message = loaded(2, true, &pictures[1..2]).unwrap_err().to_string();

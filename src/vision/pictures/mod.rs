@@ -44,20 +44,17 @@ use source::Source;
 /// How pictures are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PictureKind {
-    /// As the first picture for training says: [`PictureKind::Small`] where it is square and has at most
-    /// [`GREATEST_SMALL_SIDE`] pixels a side.
+    /// Square pictures of one size, of at most [`GREATEST_SMALL_SIDE`] pixels a side, as CIFAR-10's, in memory.
     #[default]
-    Recognised,
-    /// Square pictures of one size, as CIFAR-10's, in memory.
     Small,
-    /// Pictures of any size, as ImageNet's, on disk: decoded and brought to [`LARGE_SIDE`] when a batch needs them.
+    /// Pictures of any size, as ImageNet's, in folders on disk: decoded and brought to [`LARGE_SIDE`] when a batch needs them.
     Large,
 }
 
 /// How pictures are read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PictureOptions {
-    /// How they are kept; archives hold small ones.
+    /// How they are kept.
     pub kind: PictureKind,
     /// Leave corrupt pictures out, counted and the first five named, instead of failing. Corrupt is what the decoder
     /// refuses, and a JPEG file that is cut off; a wrong byte in the middle of one may pass.
@@ -115,18 +112,28 @@ impl Pictures {
         let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
         let threads = options.threads.unwrap_or_else(cores).max(1);
         let skip_corrupt = options.skip_corrupt;
-        let (classes, labels, store) = match source::recognise(path)? {
+        let source = source::recognise(path)?;
+        let no_folders = match &source {
+            Source::Folders(_) => None,
+            Source::Batches(_) => Some("CIFAR-10's binary files"),
+            Source::BatchArchive(_) => Some("a file"),
+            Source::Archives(_) => Some("archives"),
+        };
+        if let (PictureKind::Large, Some(found)) = (options.kind, no_folders) {
+            return Err(Error::content(
+                path.display().to_string(),
+                "pictures of any size in a folder for each class, train/CLASS/*.jpg",
+                found,
+                "unpack archives of larger pictures; those of CIFAR-10 are for the networks of small ones",
+            ));
+        }
+        let (classes, labels, store) = match source {
             Source::Batches(folder) => of_batches(binary::from_folder(&folder, split)?),
             Source::BatchArchive(archive) => of_batches(binary::from_archive(&archive, split)?),
             Source::Archives(splits) => {
-                if options.kind == PictureKind::Large {
-                    let next = "unpack the archives and give the folder";
-                    return Err(Error::usage("large pictures are read from folders, found archives", next));
-                }
                 let archive = splits.path(split)?;
                 let place = archive.display().to_string();
-                let if_large = "unpack the archives and give the folder: larger pictures stay on disk";
-                let reading = Reading { place: &place, threads, skip_corrupt, if_large };
+                let reading = Reading { place: &place, threads, skip_corrupt };
                 let (own, loaded) = archives::load(archive, split, reading)?;
                 let classes = match splits.train().filter(|_| split == Split::Test) {
                     Some(train) => archives::classes(train, Split::Train)?,
@@ -140,14 +147,8 @@ impl Pictures {
                 let folders = Folders::list(root)?;
                 let (train, own) = (splits.train().filter(|_| split == Split::Test), folders.classes());
                 let classes = train.map_or_else(|| Ok(own.clone()), folders::class_names)?;
-                let small = match options.kind {
-                    PictureKind::Recognised => folders::begins_small(train.unwrap_or(root), skip_corrupt)?,
-                    kind => kind == PictureKind::Small,
-                };
-                if small {
-                    let if_large =
-                        "networks for small pictures take square ones of one size: resize it, or choose resnet50";
-                    let reading = Reading { place: &place, threads, skip_corrupt, if_large };
+                if options.kind == PictureKind::Small {
+                    let reading = Reading { place: &place, threads, skip_corrupt };
                     of_loaded(&place, classes, &own, folders.load(reading)?)?
                 } else {
                     let numbers = numbers(&place, &classes, &own)?;
@@ -209,7 +210,7 @@ impl Pictures {
     /// [`Pictures::open`] has said it.
     pub fn note_met(&self, place: &str) {
         if let Store::Disk { met, .. } = &self.store {
-            met.lock().unwrap_or_else(PoisonError::into_inner).lines(place).iter().for_each(progress::note);
+            met.lock().unwrap_or_else(PoisonError::into_inner).note(place);
         }
     }
 
@@ -319,6 +320,8 @@ mod tests {
 
     use super::*;
 
+    const LARGE: PictureOptions = PictureOptions { kind: PictureKind::Large, skip_corrupt: false, threads: None };
+
     fn open(path: &Path, split: Split) -> Result<Pictures> {
         Pictures::open(path, split, PictureOptions::default())
     }
@@ -373,7 +376,11 @@ mod tests {
         };
         assert_eq!(small("bee", 1), small("bee", 1));
         assert!(small("bee", 1) != small("bee", 2) && small("bee", 1) != small("cat", 1));
-        let large = |name: &str| of(&[(format!("val/bee/{name}.jpg").as_str(), testing::jpeg(90, 70))], Split::Test);
+        let large = |name: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            testing::write(folder.path(), &[(format!("val/bee/{name}.jpg").as_str(), testing::jpeg(90, 70))]);
+            Pictures::open(folder.path(), Split::Test, LARGE).unwrap().fingerprint().to_string()
+        };
         assert!(large("1") == large("1") && large("1") != large("2"));
     }
 
@@ -388,10 +395,9 @@ mod tests {
             let message = open(path, Split::Test).unwrap_err().to_string();
             assert!(message.contains("training split: bee, found cat, which it lacks"), "{message}");
         }
-        let large = PictureOptions { kind: PictureKind::Large, ..PictureOptions::default() };
-        assert!(Pictures::open(folder.path(), Split::Test, large).unwrap_err().to_string().contains("found cat"));
-        let error = Pictures::open(other.path(), Split::Train, large).unwrap_err();
-        assert_eq!(error.exit_code(), 2, "{error}");
+        assert!(Pictures::open(folder.path(), Split::Test, LARGE).unwrap_err().to_string().contains("found cat"));
+        let message = Pictures::open(other.path(), Split::Train, LARGE).unwrap_err().to_string();
+        assert!(message.contains("in a folder for each class") && message.contains("found archives"), "{message}");
     }
 
     #[test]
@@ -405,15 +411,14 @@ mod tests {
                 ("val/b/1.jpg", testing::jpeg(9, 9)),
             ],
         );
-        let pictures = open(folder.path(), Split::Train).unwrap();
+        let pictures = Pictures::open(folder.path(), Split::Train, LARGE).unwrap();
         assert!(!pictures.in_memory() && pictures.side() == LARGE_SIDE);
         let Raw::Large(image) = pictures.raw(0).unwrap() else { panic!() };
         assert_eq!(image.dimensions(), (90, 70));
         assert!(pictures.raw(1).err().unwrap().to_string().contains("b/1.jpg"));
         assert!(pictures.raw(2).is_err());
-        // Small as it is, it is of the kind that training has.
-        assert!(!open(folder.path(), Split::Test).unwrap().in_memory());
-        let skip = PictureOptions { skip_corrupt: true, ..PictureOptions::default() };
+        assert!(!Pictures::open(folder.path(), Split::Test, LARGE).unwrap().in_memory());
+        let skip = PictureOptions { skip_corrupt: true, ..LARGE };
         let pictures = Pictures::open(folder.path(), Split::Train, skip).unwrap();
         assert!(matches!(pictures.raw(1).unwrap(), Raw::LeftOut));
         assert_eq!((pictures.skipped(), pictures.len()), (1, 2));
