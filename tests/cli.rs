@@ -312,6 +312,13 @@ fn help_and_wrong_use() {
     lab.nmt(&["score", "--model", "run"]).fails(2, &["--data"]);
     let files = ["score", "--hypotheses", "h.txt", "--references", "r.txt"];
     lab.nmt(&[&files[..], &["--beam", "3"]].concat()).fails(2, &["--beam is for translating", "--model"]);
+    for (run, found) in [("pictures", r#""accuracy":10.0"#), ("text", r#""nll_loss":9.0"#)] {
+        std::fs::create_dir(lab.path(run)).unwrap();
+        let log = format!(r#"{{"event":"validation","update":1,"epoch":1,"loss":2.3,{found}}}"#);
+        std::fs::write(lab.path(run).join("log.jsonl"), log).unwrap();
+    }
+    let both = ["plot", "--run", "text", "pictures", "--output", "a.svg"];
+    lab.nmt(&both).fails(2, &["runs of one kind", "pictures of an image network and text of a Transformer"]);
     lab.nmt(&["plot", "--run", "init.trajectory.jsonl", "--output", "a.svg"]).fails(1, &["init.trajectory.jsonl"]);
     std::fs::write(lab.path("init.trajectory.jsonl"), "{}\n").unwrap();
     lab.nmt(&["plot", "--run", "init.trajectory.jsonl", "--output", "a.svg"]).fails(2, &["--gradinit"]);

@@ -108,6 +108,10 @@ fn wrong_use_and_wrong_pictures_are_named() {
     assert_eq!(printed.matches("\nbatch_size = 7\n").count(), 2);
     assert!(!printed.contains("\nmax_tokens = ") && !printed.contains("\nlonger_first = "), "{printed}");
     lab.nmt(&["vision", "train", "--data=cifar", "--batch-size=0", "--output=no"]).fails(2, &["training.batch_size"]);
+    for (file, next) in [("cifar/data_batch_1.bin", "the folder that it is in"), ("a.png", "has train/ and test/")] {
+        std::fs::write(lab.path("a.png"), "\u{7}").unwrap();
+        lab.nmt(&["vision", "train", "--data", file, "--output=no"]).fails(1, &[next]);
+    }
     let fixup = ["--threads=1", "vision", "train", "--data=cifar", "--arch=fixup-resnet110", "--output=no"];
     lab.nmt(&[&fixup[..], &["--set=network.batch_norm=true"]].concat()).fails(2, &["--no-bn"]);
     lab.nmt(
@@ -130,6 +134,22 @@ fn wrong_use_and_wrong_pictures_are_named() {
 fn what_is_of_something_else_is_named() {
     let lab = lab();
     lab.nmt(&vision("train", &["--output=run", "--stop-after-epoch=1"])).ok();
+    // Training goes on from all that a checkpoint has.
+    let slow = ["--init=run/last.safetensors", "--set=schedule.learning_rate=1e-9", "--output=on"];
+    let ended = lab.nmt(&vision("train", &[&slow[..], &["--stop-after-epoch=1"]].concat()));
+    assert!(ended.stderr.contains("running statistics, too, are those of run/last.safetensors"), "{}", ended.stderr);
+    ended.ok();
+    // From 1 on the same five updates would bring them as far as before, not further.
+    let distance = |run: &str| {
+        let variance = &tensors(&lab.path(run).join("last.safetensors"))["features.norm_final.running_var"];
+        (variance - 1.0).abs().mean(tch::Kind::Float).double_value(&[])
+    };
+    let (once, twice) = (distance("run"), distance("on"));
+    assert!(twice > 1.3 * once, "{once} became {twice}");
+
+    lab.nmt(&vision("train", &["--no-bn", "--init=run/best.safetensors", "--output=no"]))
+        .fails(1, &["parameters of densenet100 without normalisation", "those of densenet100 with batch", "--no-bn"]);
+    lab.nmt(&["vision", "evaluate", "--data=cifar", "--model=run/best.safetensors", "--last"]).fails(2, &["--last"]);
     lab.nmt(&["translate", "--model=run"]).fails(2, &["expected sections of Transformers", "`nmt vision`"]);
     let recipe = format!("--config={}/configs/multi30k_gradinit_adam.toml", env!("CARGO_MANIFEST_DIR"));
     lab.nmt(&vision("train", &[&recipe, "--output=no"])).fails(2, &["expected sections of image networks"]);
@@ -137,7 +157,7 @@ fn what_is_of_something_else_is_named() {
         (&["bee", "cat"][..], ["classes are \"bee cat\"", "classes are \"a b c d e\" …"]),
         (
             &["a", "b", "c", "d", "e", "f", "g", "h", "ii", "j"],
-            ["classes go on with \"ii j\"", "classes go on with \"i j\""],
+            ["classes go on after \"h\" with \"ii j\"", "classes go on after \"h\" with \"i j\""],
         ),
     ] {
         let _ = std::fs::remove_dir_all(lab.path("others"));
@@ -148,6 +168,34 @@ fn what_is_of_something_else_is_named() {
         }
         lab.nmt(&["vision", "evaluate", "--model=run", "--data=others"]).fails(1, &parts);
     }
+}
+
+/// A plan of image networks: other pictures make another table, and what is missing is said before anything runs.
+#[test]
+fn an_experiment_compares_its_pictures() {
+    let lab = lab();
+    write_cifar(&lab.path("other"), 100, 20);
+    let text = r#"
+title = "One"
+task = "vision"
+recipe = "recipe.toml"
+seeds = [1, 2]
+stop_after = 1
+[[method]]
+name = "Kaiming"
+"#;
+    std::fs::write(lab.path("plan.toml"), text).unwrap();
+    let recipe = "[network]\narchitecture = \"densenet100\"\n[training]\nbatch_size = 25\n";
+    std::fs::write(lab.path("recipe.toml"), recipe).unwrap();
+    let run = |data: &'static str, further: &[&'static str]| {
+        let command = ["--threads=1", "experiment", "plan.toml", "--output=runs", "--data", data];
+        lab.nmt(&[&command[..], further].concat())
+    };
+    run("nowhere", &["--dry-run"]).fails(1, &["cannot read the folder nowhere"]);
+    run("cifar", &["--seeds=1"]).ok();
+    let outcome = json(&lab.path("runs/kaiming/seed-1/outcome.json"));
+    assert_eq!((outcome["epochs"].as_u64(), outcome["data"].as_str().map(str::len)), (Some(1), Some(128)));
+    run("other", &["--seeds=2"]).fails(2, &["runs/kaiming/seed-1", "other data than other"]);
 }
 
 /// Running statistics and the order of pictures, too, are those of a run that nothing happened to.

@@ -7,6 +7,7 @@ use nmt::experiment::{
     Failure, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, last_gradient_norm, markdown, picture,
 };
 use nmt::train::CONFIG;
+use nmt::vision::pictures::{PictureOptions, Pictures, Split};
 use nmt::{Error, Result, files, machine, progress};
 
 use super::runner::{Ran, Shell};
@@ -128,7 +129,7 @@ impl ExperimentArgs {
 pub struct Runner<'a> {
     plan: &'a Plan,
     data: &'a Path,
-    /// Of the splits that the runs read; empty where that is not known beforehand.
+    /// Of what the runs read.
     fingerprint: String,
     output: &'a Path,
     shell: Shell<'a>,
@@ -138,22 +139,29 @@ impl<'a> Runner<'a> {
     /// Refuse data without what the runs read, or with damage.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the splits that there are, and as [`ParallelDataset::open`].
+    /// [`Error::Usage`] with the splits that there are, and as [`ParallelDataset::open`] and [`Pictures::open_for`].
     pub fn new(plan: &'a Plan, data: &'a Path, output: &'a Path, shell: Shell<'a>) -> Result<Runner<'a>> {
-        let mut splits = vec!["train".to_string()];
+        let (mut splits, mut architectures) = (vec!["train".to_string()], Vec::new());
         for run in plan.runs() {
-            if let RunConfig::Translation(config) = run.config()? {
-                splits.push(config.validation.split);
+            match run.config()? {
+                RunConfig::Translation(config) => splits.push(config.validation.split),
+                RunConfig::Vision(config) => architectures.push(config.network.architecture),
             }
         }
+        architectures.sort_by_key(|architecture| architecture.pictures());
         splits.extend(plan.score.then(|| "test".to_string()));
         splits.sort();
         splits.dedup();
         let mut fingerprint = String::new();
-        // Of pictures the first run says what is missing.
-        if plan.task == Trained::Translation {
-            for split in &splits {
-                fingerprint += &ParallelDataset::open(data, split, None, None)?.fingerprint();
+        for split in splits.iter().filter(|_| plan.task == Trained::Translation) {
+            fingerprint += &ParallelDataset::open(data, split, None, None)?.fingerprint();
+        }
+        // Networks for pictures of one size take the same ones.
+        architectures.dedup_by_key(|architecture| architecture.pictures());
+        for architecture in architectures {
+            for split in [Split::Train, Split::Test] {
+                let options = PictureOptions { threads: shell.threads, ..PictureOptions::default() };
+                fingerprint += Pictures::open_for(architecture, data, split, options)?.fingerprint();
             }
         }
         Ok(Runner { plan, data, fingerprint, output, shell })

@@ -8,7 +8,7 @@ use nmt::config::Configuration;
 use nmt::error::Error;
 use nmt::init::gradinit::{Branch, Halves, gradinit_from};
 use nmt::init::rescale;
-use nmt::params::{Layout, safetensors_metadata};
+use nmt::params::{BlockKind, Layout, safetensors_metadata};
 use nmt::progress::{self, Progress, readable};
 use nmt::task::Task;
 use nmt::train::{OutputLock, load_weights, save_weights};
@@ -184,7 +184,9 @@ impl LearnOptions {
                 let Partial { trajectory, summary, .. } = &mut partial;
                 if trajectory.is_empty() {
                     let gamma = finite(iteration.gamma);
-                    trajectory.push(json!({"event": "blocks", "names": names, "gamma": gamma}).to_string());
+                    let kinds: Vec<BlockKind> = blocks.iter().map(|block| block.kind).collect();
+                    let event = json!({"event": "blocks", "names": names, "kinds": kinds, "gamma": gamma});
+                    trajectory.push(event.to_string());
                 }
                 trajectory.push(
                     serde_json::to_string(iteration)

@@ -10,7 +10,8 @@ pub struct ConfigOptions {
     /// The configuration, a TOML file; without one the defaults, which the command `config` prints
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Set one key of the configuration, such as training.seed=7; may be repeated
+    /// Set one key of the configuration, such as training.seed=7; may be repeated; the last one counts, and an option that
+    /// sets the same key more than any
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }

@@ -11,7 +11,7 @@ use nmt::report::ENVIRONMENT;
 use nmt::task::Task;
 use nmt::train::{
     BEST, CONFIG, Checkpoint, LAST, LOG, LoopConfig, Outcome, RunLock, StopAfter, TrainingData, agree, check_run,
-    load_state, load_weights, rehearse,
+    load_running_if_there, load_state, load_weights, rehearse,
 };
 use nmt::{Result, files, machine, progress};
 use tch::{Kind, Tensor};
@@ -302,6 +302,9 @@ impl RunOptions {
         let theta = match &self.init {
             Some(path) => {
                 let theta = load_weights(path, layout, identity)?;
+                if load_running_if_there(path, task)? {
+                    progress::note(format!("running statistics, too, are those of {}", path.display()));
+                }
                 note_other_optimizer(path, optimizer)?;
                 theta
             }

@@ -12,6 +12,8 @@ use nmt::translation::ModelFolder;
 use nmt::{Result, machine};
 use serde_json::json;
 
+use super::too_long::{Fitting, TooLong};
+
 /// Lines that are translated together where nobody waits for each: fairseq-interactive's --buffer-size.
 const LINES_AT_A_TIME: usize = 2048;
 
@@ -98,6 +100,10 @@ pub struct TranslateArgs {
     /// line at once, for a program that waits for it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     buffer_size: Option<u32>,
+    /// What becomes of a line of more subwords than the model takes: an error after the lines before it, its beginning
+    /// translated, or no translation, which is an empty line of text; the last two are counted and named
+    #[arg(long, value_enum, default_value = "fail")]
+    too_long: TooLong,
     /// text: a translation a line; tsv: line, rank, score, translation; jsonl: one object a sentence
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -139,6 +145,8 @@ impl TranslateArgs {
             );
         }
         let translator = model.translator(&options)?;
+        let longest = translator.longest_sentence();
+        let mut fitting = Fitting::new(self.too_long, longest);
         let mut bar = (!interactive).then(|| Progress::new("translate", None));
         let mut done = 0;
         let started = std::time::Instant::now();
@@ -147,31 +155,32 @@ impl TranslateArgs {
             if lines.is_empty() {
                 drop(bar);
                 let seconds = started.elapsed().as_secs_f64();
+                fitting.note();
                 progress::note(format!("{done} sentences, {seconds:.2} s, {:.0} sentences/s", done as f64 / seconds));
                 return Ok(());
             }
             let mut sentences: Vec<Vec<i64>> = lines.iter().map(|line| model.text.encode(line)).collect();
-            let longest = translator.longest_sentence();
-            // What comes before a line that is too long is translated.
-            let too_long = sentences.iter().position(|sentence| sentence.len() > longest);
-            let too_long = too_long.map(|at| sentences.split_off(at)[0].len());
-            let found = translator.translate(&sentences, |sentences| {
+            let fitted = fitting.fit(&mut sentences, done + 1);
+            let mut found = translator.translate(&sentences, |sentences| {
                 if let Some(bar) = &mut bar {
                     bar.set((done + sentences) as u64, || "sentences".into());
                 }
             })?;
+            for place in fitted.skipped {
+                found[place].clear();
+            }
             let mut output = String::new();
             for (i, (line, hypotheses)) in lines.iter().zip(&found).enumerate() {
                 self.write(&mut output, &model, done + i + 1, line, hypotheses);
             }
             super::print(&output)?;
             done += sentences.len();
-            if let Some(length) = too_long {
+            if let Some(length) = fitted.failed {
                 return Err(Error::content(
                     format!("{}:{}", input.path().display(), done + 1),
                     format!("at most {longest} subwords, as the model takes, `</s>` included"),
                     length.to_string(),
-                    "split the line into sentences",
+                    "split the line into sentences, or choose --too-long truncate or skip",
                 ));
             }
         }
@@ -180,6 +189,8 @@ impl TranslateArgs {
     fn write(&self, output: &mut String, model: &ModelFolder, line: usize, source: &str, hypotheses: &[Hypothesis]) {
         let best = hypotheses.iter().take(usize::from(self.n_best));
         match self.format {
+            // A line stays a line.
+            Format::Text if hypotheses.is_empty() => output.push_str(&"\n".repeat(usize::from(self.n_best))),
             Format::Text => best.for_each(|hypothesis| {
                 output.push_str(&model.text.restore(&hypothesis.tokens));
                 output.push('\n');

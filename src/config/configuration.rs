@@ -7,11 +7,25 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::Compute;
 use super::parse::{chosen, of_sections, parse};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::init::gradinit::{GradInitConfig, Preset};
+use crate::init::metainit::MetaInitConfig;
 use crate::progress;
+
+/// What all configurations have.
+pub struct Shared<'a> {
+    /// The section `gradinit`.
+    pub gradinit: &'a mut GradInitConfig,
+    /// The section `metainit`.
+    pub metainit: &'a mut MetaInitConfig,
+    /// `training.compute`.
+    pub compute: &'a mut Compute,
+    /// Whether `init.method` is MetaInit.
+    pub by_metainit: bool,
+}
 
 /// A configuration of sections of keys: defaults, then a TOML file, then `key=value` settings.
 pub trait Configuration: Clone + Default + Serialize + DeserializeOwned + JsonSchema {
@@ -39,8 +53,8 @@ pub trait Configuration: Clone + Default + Serialize + DeserializeOwned + JsonSc
     /// [`Error::Usage`] with the key.
     fn check(&self) -> Result<()>;
 
-    /// With what is chosen automatically, such as `training.compute`, as this machine has it.
-    fn resolved(self) -> Self;
+    /// The sections and keys that all configurations have.
+    fn shared(&mut self) -> Shared<'_>;
 
     /// Batches of each process for one update.
     fn update_frequency(&self) -> usize;
@@ -48,9 +62,25 @@ pub trait Configuration: Clone + Default + Serialize + DeserializeOwned + JsonSc
     /// The section `gradinit`.
     fn gradinit(&self) -> &GradInitConfig;
 
+    /// With what is chosen automatically as this machine has it.
+    fn resolved(mut self) -> Self {
+        let compute = self.shared().compute;
+        *compute = compute.resolved();
+        self
+    }
+
     /// Without what has no part in a run: the section `gradinit` where GradInit has none (`gradinit` is false), and `metainit`
     /// where another method initialises.
-    fn without_unused(self, gradinit: bool) -> Self;
+    fn without_unused(mut self, gradinit: bool) -> Self {
+        let shared = self.shared();
+        if !gradinit {
+            *shared.gradinit = GradInitConfig::default();
+        }
+        if !shared.by_metainit {
+            *shared.metainit = MetaInitConfig::default();
+        }
+        self
+    }
 
     /// With the default of every key that what GradInit learns does not depend on: equal where it would learn the same.
     fn learnt_from(&self) -> Self;

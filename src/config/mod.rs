@@ -6,7 +6,7 @@ mod parse;
 mod training;
 
 pub(crate) use configuration::preset_or;
-pub use configuration::{Configuration, differences, note_edited};
+pub use configuration::{Configuration, Shared, differences, note_edited};
 pub use describe::describe;
 pub(crate) use parse::chosen;
 pub(crate) use training::at_least_one;
@@ -86,9 +86,13 @@ impl Configuration for Config {
         self.schedule.check()
     }
 
-    fn resolved(mut self) -> Config {
-        self.training.compute = self.training.compute.resolved();
-        self
+    fn shared(&mut self) -> Shared<'_> {
+        Shared {
+            gradinit: &mut self.gradinit,
+            metainit: &mut self.metainit,
+            compute: &mut self.training.compute,
+            by_metainit: self.init.method == InitMethod::Metainit,
+        }
     }
 
     fn update_frequency(&self) -> usize {
@@ -97,16 +101,6 @@ impl Configuration for Config {
 
     fn gradinit(&self) -> &GradInitConfig {
         &self.gradinit
-    }
-
-    fn without_unused(mut self, gradinit: bool) -> Config {
-        if !gradinit {
-            self.gradinit = GradInitConfig::default();
-        }
-        if self.init.method != InitMethod::Metainit {
-            self.metainit = MetaInitConfig::default();
-        }
-        self
     }
 
     fn learnt_from(&self) -> Config {

@@ -38,14 +38,15 @@ pub(super) fn parse<C: Configuration>(
     };
 
     let parsed = DeTable::parse(text).map_err(|error| broken(&error))?;
+    let (foreign, next) = C::FOREIGN_SECTIONS;
+    if let Some(section) = parsed.get_ref().keys().find(|section| foreign.contains(&section.get_ref().as_ref())) {
+        let (name, line) = (section.get_ref(), line_of(section.span().start));
+        let message = format!("{place}:{line}: expected sections of {}, found [{name}]", C::NETWORKS);
+        return Err(Error::usage(message, next));
+    }
     for (section, value) in parsed.get_ref() {
         let (name, at) = (section.get_ref(), section.span().start);
         let here = |message: String| Error::usage(format!("{place}:{}: {message}", line_of(at)), "");
-        let (foreign, next) = C::FOREIGN_SECTIONS;
-        if foreign.contains(&name.as_ref()) {
-            let message = format!("{place}:{}: expected sections of {}, found [{name}]", line_of(at), C::NETWORKS);
-            return Err(Error::usage(message, next));
-        }
         let Some(Value::Table(known)) = known.get(name.as_ref()) else {
             return Err(here(unknown(name, known.keys().map(String::as_str))));
         };

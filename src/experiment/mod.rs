@@ -8,6 +8,6 @@ mod table;
 
 pub use outcome::{Failure, Outcome, last_gradient_norm};
 pub use pictures::picture;
-pub use plan::{Axis, Method, Plan, PlannedRun, Trained};
-pub use run_config::RunConfig;
+pub use plan::{Axis, Method, Plan, PlannedRun};
+pub use run_config::{RunConfig, Trained};
 pub use table::{csv, markdown, ranking};

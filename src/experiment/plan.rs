@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::run_config::RunConfig;
+use super::run_config::{RunConfig, Trained};
 use crate::error::{Error, Result};
 use crate::files;
 
@@ -69,17 +69,6 @@ pub struct Plan {
     /// The methods that are compared.
     #[serde(rename = "method")]
     pub methods: Vec<Method>,
-}
-
-/// What is trained.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Trained {
-    /// Transformers that translate: `nmt gradinit`, `nmt train`, `nmt score`.
-    #[default]
-    Translation,
-    /// Image networks: `nmt vision gradinit`, `nmt vision train`.
-    Vision,
 }
 
 /// The key that `seeds` sets.

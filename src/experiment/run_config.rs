@@ -2,13 +2,23 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml::Value;
 
-use super::plan::Trained;
 use crate::config::{Compute, Config, Configuration, differences};
 use crate::error::Result;
 use crate::vision::VisionConfig;
+
+/// What is trained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Trained {
+    /// Transformers that translate: `nmt gradinit`, `nmt train`, `nmt score`.
+    #[default]
+    Translation,
+    /// Image networks: `nmt vision gradinit`, `nmt vision train`.
+    Vision,
+}
 
 /// The configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::outcome::Outcome;
-use super::plan::{Plan, Trained, short};
+use super::plan::{Plan, short};
+use super::run_config::Trained;
 use crate::error::{Error, Result};
 use crate::score::spread;
 

@@ -3,6 +3,7 @@
 mod fairseq;
 mod marian;
 mod pickle;
+mod pickle_reader;
 mod torch_file;
 
 pub use fairseq::{FairseqCheckpoint, OptimizerState};

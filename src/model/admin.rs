@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
 
+use super::batch::TranslationBatch;
 use super::layers::Dropout;
-use super::transformer::{Transformer, TranslationBatch};
+use super::transformer::Transformer;
 use crate::params::{View, Views};
 
 /// How Admin's multipliers follow from the variances. Encoder and decoder are profiled separately; every element of a

@@ -2,6 +2,7 @@
 
 mod admin;
 mod attention;
+mod batch;
 mod config;
 mod decoding_pass;
 mod forward_pass;
@@ -15,9 +16,10 @@ mod weights;
 
 pub use admin::WSkipRule;
 pub use attention::{Attention, KeysValues};
+pub use batch::TranslationBatch;
 pub use config::{Activation, DecoderStart, ModelConfig, Positions};
 pub use decoding_pass::StepDecoder;
 pub use layers::{Dropout, sinusoidal_positions};
 pub use loss::label_smoothed_cross_entropy;
-pub use transformer::{DecoderState, Encoded, Transformer, TranslationBatch};
+pub use transformer::{DecoderState, Encoded, Transformer};
 pub use weights::Weights;

@@ -7,11 +7,12 @@
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::attention::Attention;
+use super::batch::TranslationBatch;
 use super::forward_pass::{Attended, FedForward, Forward, Residual};
 use super::layers::Dropout;
 use super::packed::{PackedBatch, Sentences};
 use super::sub_layer::{FeedForward, Norm, SubLayer};
-use super::transformer::{Transformer, TranslationBatch};
+use super::transformer::Transformer;
 use crate::kernels::{
     Heads, Mask, NormSums, Normed, Sum, attention_backward, column_sums, cross_entropy, embed_backward,
     relu_dropout_backward, sum_norm_backward,

@@ -6,96 +6,25 @@ use std::sync::OnceLock;
 use tch::{Device, Kind, Tensor};
 
 use super::attention::KeysValues;
+use super::batch::{TranslationBatch, positions};
 use super::config::{DecoderStart, ModelConfig};
 use super::decoding_pass::{PackedDecoder, PlainDecoder, StepDecoder};
 use super::layers::{Dropout, activate, layer_norm, plus, sinusoidal_positions};
 use super::loss::label_smoothed_cross_entropy;
-use super::packed::{PackedBatch, Sentences};
+use super::packed::Sentences;
 use super::sub_layer::{DecoderLayer, EncoderLayer, FeedForward, Norm, SubLayer, norm};
 use super::training_pass::gradient;
 use super::weights::Weights;
-use crate::data::{Batch, EOS, PAD};
+use crate::data::{EOS, PAD};
 use crate::error::{Error, Result};
 use crate::machine;
 use crate::params::{BlockKind, Layout, View, Views};
 use crate::task::{Loss, Mode, Task, gradient_by_graph};
 
-/// A batch as tensors.
-pub struct TranslationBatch {
-    source: Tensor,
-    source_positions: Tensor,
-    previous_output: Tensor,
-    previous_output_positions: Tensor,
-    /// Flat indices of the target ids that are not padding, and those ids.
-    target_rows: Tensor,
-    target: Tensor,
-    /// Source positions that are padding, `[B, S]`; none where nothing is.
-    source_padding: Option<Tensor>,
-    /// Positions of `previous_output` that are padding, `[B, T]`. No token sees them, but they see each other, and Admin's
-    /// profile sees all.
-    target_padding: Option<Tensor>,
-    /// The same without padding.
-    pub(super) packed: PackedBatch,
-    /// The dataset indices of the rows.
-    pub ids: Vec<usize>,
-}
-
-impl TranslationBatch {
-    /// The tensors of `batch` on `device`.
-    pub fn new(batch: &Batch, device: Device) -> TranslationBatch {
-        let (n, s, t) = (batch.n as i64, batch.s as i64, batch.t as i64);
-        let rows: Vec<i64> = (0..batch.target.len() as i64).filter(|&i| batch.target[i as usize] != PAD).collect();
-        let packed = PackedBatch::new(batch);
-        let source = Tensor::from_slice(&batch.source).view([n, s]).to_device(device);
-        let previous_output = Tensor::from_slice(&batch.previous_output).view([n, t]).to_device(device);
-        let padded = |ids: &[i64], tensor: &Tensor| ids.contains(&PAD).then(|| tensor.eq(PAD));
-        TranslationBatch {
-            source_padding: padded(&batch.source, &source),
-            target_padding: padded(&batch.previous_output, &previous_output),
-            source,
-            source_positions: Tensor::from_slice(&positions(&batch.source, batch.s)).to_device(device),
-            previous_output,
-            previous_output_positions: Tensor::from_slice(&positions(&batch.previous_output, batch.t))
-                .to_device(device),
-            target_rows: Tensor::from_slice(&rows).to_device(device),
-            target: Tensor::from_slice(&packed.target).to_device(device),
-            packed,
-            ids: batch.ids.clone(),
-        }
-    }
-
-    /// Flat indices of the source tokens, and of the target tokens, that are not padding.
-    pub(super) fn rows(&self) -> (Tensor, Tensor) {
-        (self.source.ne(PAD).view([-1]).nonzero().view([-1]), self.target_rows.shallow_clone())
-    }
-
-    /// Target tokens that are not padding.
-    pub fn tokens(&self) -> i64 {
-        self.packed.target.len() as i64
-    }
-}
-
 /// What is shown a residual sum `w_skip · x + f(x)` before it is made: where w_skip lies, x and f(x), `[N, d]` each.
 pub(super) type Observe<'a> = &'a dyn Fn(View, &Tensor, &Tensor);
 
 fn unobserved(_: View, _: &Tensor, _: &Tensor) {}
-
-/// Rows of the position table: padding reads row 1, the first token row 2 and so on, wherever the padding is.
-fn positions(ids: &[i64], width: usize) -> Vec<i64> {
-    let mut rows = Vec::with_capacity(ids.len());
-    for sentence in ids.chunks(width.max(1)) {
-        let mut next = PAD;
-        for &id in sentence {
-            rows.push(if id == PAD {
-                PAD
-            } else {
-                next += 1;
-                next
-            });
-        }
-    }
-    rows
-}
 
 /// An encoder-decoder Transformer: where its blocks lie in θ, and the functions of θ that it computes.
 pub struct Transformer {

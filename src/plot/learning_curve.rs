@@ -42,7 +42,18 @@ fn read(runs: &[(String, PathBuf)]) -> Result<Vec<Run>> {
     if runs.is_empty() {
         return Err(Error::usage("a learning curve needs at least one run", "give --run RUN"));
     }
-    runs.iter().map(|(name, path)| Run::read(name, path)).collect()
+    let read: Vec<Run> = runs.iter().map(|(name, path)| Run::read(name, path)).collect::<Result<_>>()?;
+    let of = |pictures: bool| {
+        let is = |run: &&Run| run.validation.iter().any(|point| point.accuracy.is_some() == pictures);
+        read.iter().find(is).map(|run| run.name.clone())
+    };
+    match (of(true), of(false)) {
+        (Some(pictures), Some(text)) => Err(Error::usage(
+            format!("expected runs of one kind, found {pictures} of an image network and {text} of a Transformer"),
+            "draw them apart: their losses and scores have nothing in common",
+        )),
+        _ => Ok(read),
+    }
 }
 
 fn write_csv(runs: &[Run], writer: &mut impl Write) -> csv::Result<()> {

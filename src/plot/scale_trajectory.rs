@@ -9,10 +9,11 @@ use super::panel::{INK, LegendEntry, Marker, PALETTE, Panel, Stroke, legend};
 use super::picture::{Area, Drawn, Format, Picture, save};
 use super::trajectory::{Branch, Trajectory};
 use crate::error::Result;
+use crate::params::BlockKind;
 
 /// Draw the trajectory at `path`, which `nmt gradinit` wrote, to `output`, an `.svg` or a `.png`.
 ///
-/// Three panels against the iteration: the loss before and after a step of the optimiser in nats per target token; the
+/// Three panels against the iteration: the loss before and after a step of the optimiser, natural logarithm; the
 /// gradient's norm, coloured by the step that it led to, with γ; the scales, a thin line for each parameter block,
 /// coloured by kind of block. Norms and scales that span factors of more than 20 have logarithmic axes.
 ///
@@ -27,8 +28,19 @@ pub fn scale_trajectory(path: &Path, output: &Path) -> Result<()> {
 /// The kinds of blocks, as the legend names them.
 const KINDS: [&str; 5] = ["weights", "biases", "normalisation", "embeddings", "residual multipliers"];
 
-/// The kind of a block, by the ending of its name as [`crate::params::Layout`] builds it.
-fn kind(name: &str) -> usize {
+/// What the legend calls a kind of block.
+fn of_kind(kind: BlockKind) -> usize {
+    match kind {
+        BlockKind::Bias | BlockKind::BranchBias => 1,
+        BlockKind::NormScale | BlockKind::NormBias | BlockKind::RunningMean | BlockKind::RunningVariance => 2,
+        BlockKind::Embedding => 3,
+        BlockKind::SkipScale | BlockKind::BranchScale => 4,
+        BlockKind::Weight | BlockKind::Convolution => 0,
+    }
+}
+
+/// The same by the ending of a Transformer's block's name, for files that say no kinds.
+fn by_name(name: &str) -> usize {
     let (module, parameter) = name.rsplit_once('.').unwrap_or(("", name));
     match parameter {
         _ if module.ends_with("norm") => 2,
@@ -63,7 +75,9 @@ impl Figure {
         let loss_after = trajectory.series(|step| step.loss_after_step);
         let mut scales: [Vec<Points>; KINDS.len()] = Default::default();
         for (block, name) in trajectory.names.iter().enumerate() {
-            scales[kind(name)].push(trajectory.series(|step| step.scales.get(block).copied().flatten()));
+            let said = trajectory.kinds.as_ref().and_then(|kinds| kinds.get(block));
+            scales[said.map_or_else(|| by_name(name), |kind| of_kind(*kind))]
+                .push(trajectory.series(|step| step.scales.get(block).copied().flatten()));
         }
         let values = |lines: &[&Points]| -> Vec<f64> { lines.iter().copied().flatten().map(|point| point.1).collect() };
         // Some room on both sides of γ, whose line would be taken for the panel's edge.
@@ -71,7 +85,7 @@ impl Figure {
         let norm_values = values(&[&norms[0], &norms[1]]).into_iter().chain(gamma).collect();
         Figure {
             iterations: Axis::starting_at("GradInit iteration", 0.0, last.max(1) as f64),
-            loss: axis("loss (nats per token)", values(&[&loss_before, &loss_after]), false),
+            loss: axis("loss (natural logarithm)", values(&[&loss_before, &loss_after]), false),
             norm: axis("gradient norm", norm_values, true),
             scale: axis("scale of a block", values(&scales.iter().flatten().collect::<Vec<_>>()), true),
             loss_before,
@@ -222,7 +236,7 @@ mod tests {
             ("encoder.layers.0.ffn.fixup_hidden_bias", 1),
         ];
         for (name, expected) in names {
-            assert_eq!(kind(name), expected, "{name}");
+            assert_eq!(by_name(name), expected, "{name}");
         }
     }
 

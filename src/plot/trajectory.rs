@@ -6,12 +6,15 @@ use serde::Deserialize;
 
 use super::json_lines::read_json_lines;
 use crate::error::{Error, Result};
+use crate::params::BlockKind;
 
 /// The trajectory of the scales.
 #[derive(Debug, Clone)]
 pub struct Trajectory {
     /// The names of the parameter blocks, in the order of the scales.
     pub names: Vec<String>,
+    /// Their kinds; none in files of programs that did not write them.
+    pub kinds: Option<Vec<BlockKind>>,
     /// The bound γ of the gradient's norm, where there is one.
     pub gamma: Option<f64>,
     /// The iterations in the file's order.
@@ -46,9 +49,16 @@ pub enum Branch {
 }
 
 #[derive(Deserialize)]
+struct Blocks {
+    names: Vec<String>,
+    kinds: Option<Vec<BlockKind>>,
+    gamma: Option<f64>,
+}
+
+#[derive(Deserialize)]
 #[serde(try_from = "serde_json::Value")]
 enum Line {
-    Blocks { names: Vec<String>, gamma: Option<f64> },
+    Blocks(Blocks),
     Iteration(Iteration),
     Other,
 }
@@ -57,13 +67,8 @@ impl TryFrom<serde_json::Value> for Line {
     type Error = serde_json::Error;
 
     fn try_from(value: serde_json::Value) -> std::result::Result<Line, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Blocks {
-            names: Vec<String>,
-            gamma: Option<f64>,
-        }
         match value.get("event").map(|event| event == "blocks") {
-            Some(true) => serde_json::from_value(value).map(|Blocks { names, gamma }| Line::Blocks { names, gamma }),
+            Some(true) => serde_json::from_value(value).map(Line::Blocks),
             Some(false) => Ok(Line::Other),
             None => serde_json::from_value(value).map(Line::Iteration),
         }
@@ -81,14 +86,14 @@ impl Trajectory {
         let mut iterations = Vec::new();
         for (number, line) in read_json_lines(path)? {
             match line {
-                Line::Blocks { names, gamma } => blocks = Some((names, gamma)),
+                Line::Blocks(found) => blocks = Some(found),
                 Line::Iteration(iteration) => iterations.push((number, iteration)),
                 Line::Other => {}
             }
         }
         let place = path.display().to_string();
         let next = "check that this is the trajectory that `nmt gradinit` wrote";
-        let Some((names, gamma)) = blocks else {
+        let Some(Blocks { names, kinds, gamma }) = blocks else {
             return Err(Error::content(place, "a line with `\"event\":\"blocks\"`", "none", next));
         };
         if iterations.is_empty() {
@@ -106,7 +111,8 @@ impl Trajectory {
             ));
         }
         let iterations = iterations.into_iter().map(|(_, iteration)| iteration).collect();
-        Ok(Trajectory { names, gamma: gamma.filter(|gamma| gamma.is_finite()), iterations })
+        let kinds = kinds.filter(|kinds| kinds.len() == names.len());
+        Ok(Trajectory { names, kinds, gamma: gamma.filter(|gamma| gamma.is_finite()), iterations })
     }
 
     /// The iterations where a quantity is known, as (iteration, value).

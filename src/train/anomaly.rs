@@ -1,6 +1,6 @@
 //! Updates whose numbers have gone wrong.
 
-use super::trainer::Sums;
+use super::update::Sums;
 use crate::error::Error;
 use crate::params::Layout;
 use tch::{Kind, Tensor};

@@ -9,7 +9,7 @@ use tch::{Device, Tensor};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::optim::Optimizer;
-use crate::params::{Layout, safetensors_metadata, save_vectors};
+use crate::params::{Layout, safetensors_metadata, save_vectors, with_safetensors};
 use crate::progress;
 use crate::task::Task;
 
@@ -22,6 +22,9 @@ pub const ANOMALY: &str = "anomaly.safetensors";
 
 /// The file name of the resolved configuration beside them.
 pub const CONFIG: &str = "config.toml";
+
+/// The entry of an identity that says which network the parameters are of.
+pub const NETWORK: &str = "network";
 
 /// The version of the format; a file with a higher one is of a newer program.
 const FORMAT: u32 = 1;
@@ -230,6 +233,20 @@ pub fn load_running<T: Task>(path: &Path, task: &T) -> Result<()> {
     Ok(())
 }
 
+/// As [`load_running`] where the file has running statistics, which what GradInit writes has not. Whether it has.
+///
+/// # Errors
+/// As [`load_weights`].
+pub fn load_running_if_there<T: Task>(path: &Path, task: &T) -> Result<bool> {
+    let Some((layout, _)) = task.running() else { return Ok(false) };
+    let there =
+        with_safetensors(path, |tensors| Ok(layout.blocks().iter().any(|block| tensors.tensor(&block.name).is_ok())))?;
+    if there {
+        load_running(path, task)?;
+    }
+    Ok(there)
+}
+
 /// The run folder, and the checkpoint that is read of it: `best`, or `last` where there is no best, or the one that was named in
 /// the place of the folder. That it is `last` is said.
 ///
@@ -245,7 +262,7 @@ pub fn checkpoint_of(named: &Path) -> Result<(PathBuf, PathBuf)> {
             named.display().to_string(),
             format!("a run folder with {BEST} or {LAST}"),
             if named.is_dir() { "neither" } else { "no such folder" },
-            "give the --output folder of `nmt train`, or of `nmt import`, which makes one of another program's model",
+            "give the --output folder of a training, or of `nmt import`, which makes one of another program's model",
         )
     })?;
     if checkpoint.ends_with(LAST) {
@@ -269,11 +286,16 @@ fn check_metadata(path: &Path, identity: &BTreeMap<String, String>) -> Result<BT
     }
     for (key, expected) in identity {
         if let Some(found) = metadata.get(key).filter(|found| *found != expected) {
-            let [expected, found] = told_apart(expected, found);
+            if key == NETWORK {
+                let next = "give --arch and --no-bn as it was made with";
+                let (expected, found) = (format!("parameters of {expected}"), format!("those of {found}"));
+                return Err(Error::content(path.display().to_string(), expected, found, next));
+            }
+            let ([expected, found], key) = (told_apart(expected, found), key.replace('_', " "));
             return Err(Error::content(
                 path.display().to_string(),
-                format!("parameters for data whose {} {expected}", key.replace('_', " ")),
-                format!("those of a network trained on data whose {} {found}", key.replace('_', " ")),
+                format!("parameters for data whose {key} {expected}"),
+                format!("those of a network trained on data whose {key} {found}"),
                 "give the data that it was trained on, or parameters for these data",
             ));
         }
@@ -289,8 +311,12 @@ fn told_apart(expected: &str, found: &str) -> [String; 2] {
     }
     let words = [expected, found].map(|text| text.split(' ').collect::<Vec<_>>());
     let same = words[0].iter().zip(&words[1]).take_while(|(expected, found)| expected == found).count();
+    let last = words[0].get(same.wrapping_sub(1)).map_or(String::new(), |last| format!(" after {last:?}"));
     words.map(|words| {
-        let before = if same == 0 { "are" } else { "go on with" };
+        if words.len() == same {
+            return format!("end{last}");
+        }
+        let before = if same == 0 { "are".to_string() } else { format!("go on{last} with") };
         let more = if words.len() > same + 5 { " …" } else { "" };
         let shown: Vec<&str> = words.into_iter().skip(same).take(5).collect();
         format!("{before} {:?}{more}", shown.join(" "))

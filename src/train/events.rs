@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::anomaly::Anomaly;
 use super::checkpoint::{State, Window};
-use super::trainer::Units;
+use super::data::Units;
 
 pub(super) fn update_event(state: &State, units: Units, rate: f64, window: &Window) -> Value {
     let count = window.tokens.max(1) as f64;

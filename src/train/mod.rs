@@ -4,27 +4,33 @@ mod anomaly;
 mod average;
 mod checkpoint;
 mod communicator;
+mod data;
 mod events;
 mod lock;
 mod log;
 mod memory;
 mod rehearsal;
 mod retention;
+mod run;
 mod tensorboard;
+mod together;
 mod trainer;
+mod update;
 
 pub use average::average;
 pub use checkpoint::{
-    ANOMALY, BEST, CONFIG, Checkpoint, LAST, State, checkpoint_of, load_running, load_state, load_weights,
-    save_weights, trained_with,
+    ANOMALY, BEST, CONFIG, Checkpoint, LAST, NETWORK, State, checkpoint_of, load_running, load_running_if_there,
+    load_state, load_weights, save_weights, trained_with,
 };
 #[cfg(feature = "mpi")]
 pub use communicator::Mpi;
 #[cfg(feature = "nccl")]
 pub use communicator::Nccl;
 pub use communicator::{Alone, Communicator, agree, how_many_alike, wait_for_all};
+pub use data::{TrainingData, Units};
 pub use lock::{OutputLock, RunLock};
 pub use log::{LOG, Log};
 pub use rehearsal::{Rehearsal, rehearse};
 pub use retention::{checkpoint_name, checkpoints};
-pub use trainer::{LoopConfig, Outcome, Run, StopAfter, TrainingData, Units, Validation, check_run, train};
+pub use run::{LoopConfig, Outcome, Run, StopAfter, Validation};
+pub use trainer::{check_run, train};

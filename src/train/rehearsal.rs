@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use tch::Device;
 
 use super::checkpoint::Checkpoint;
-use super::trainer::{LoopConfig, TrainingData, accumulate, largest};
+use super::data::{TrainingData, largest};
+use super::run::LoopConfig;
+use super::update::accumulate;
 use crate::error::{Error, Result};
 use crate::optim::clip;
 use crate::task::Task;

@@ -4,9 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
-use super::network::Architecture;
+use super::architecture::Architecture;
 use super::pictures::AugmentConfig;
-use crate::config::{Compute, Configuration, at_least_one, chosen, preset_or};
+use crate::config::{Compute, Configuration, Shared, at_least_one, chosen, preset_or};
 use crate::error::{Error, Result};
 use crate::init::gradinit::{GradInitConfig, Preset};
 use crate::init::metainit::MetaInitConfig;
@@ -212,9 +212,13 @@ impl Configuration for VisionConfig {
         self.metainit.check()
     }
 
-    fn resolved(mut self) -> VisionConfig {
-        self.training.compute = self.training.compute.resolved();
-        self
+    fn shared(&mut self) -> Shared<'_> {
+        Shared {
+            gradinit: &mut self.gradinit,
+            metainit: &mut self.metainit,
+            compute: &mut self.training.compute,
+            by_metainit: self.init.method == VisionInitMethod::Metainit,
+        }
     }
 
     fn update_frequency(&self) -> usize {
@@ -223,16 +227,6 @@ impl Configuration for VisionConfig {
 
     fn gradinit(&self) -> &GradInitConfig {
         &self.gradinit
-    }
-
-    fn without_unused(mut self, gradinit: bool) -> VisionConfig {
-        if !gradinit {
-            self.gradinit = GradInitConfig::default();
-        }
-        if self.init.method != VisionInitMethod::Metainit {
-            self.metainit = MetaInitConfig::default();
-        }
-        self
     }
 
     fn learnt_from(&self) -> VisionConfig {

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::network::Architecture;
+use super::architecture::Architecture;
 use crate::params::{Block, BlockKind, Layout};
 use crate::random::with_generator;
 

@@ -1,5 +1,6 @@
 //! Image classification over the same parts as translation: θ, GradInit, MetaInit, optimisers and the training loop.
 
+mod architecture;
 mod config;
 mod halves;
 mod initialise;
@@ -11,6 +12,7 @@ pub mod pictures;
 mod published;
 mod validation;
 
+pub use architecture::Architecture;
 pub use config::{
     NetworkConfig, VisionConfig, VisionInitConfig, VisionInitMethod, VisionTrainingConfig, VisionValidationConfig,
 };
@@ -20,5 +22,5 @@ pub use kaiming::{fixup, kaiming};
 pub use module::{
     BatchNorm, Builder, Convolution, Geometry, Linear, Module, Pass, Plain, Residual, Sequence, Statistics,
 };
-pub use network::{Architecture, Classifier, PictureBatch};
+pub use network::{Classifier, PictureBatch};
 pub use validation::{Accuracy, evaluate};

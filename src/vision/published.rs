@@ -1,7 +1,7 @@
 //! What the GradInit paper trains each network with.
 
+use super::architecture::Architecture;
 use super::config::{VisionConfig, VisionTrainingConfig};
-use super::network::Architecture;
 use super::pictures::AugmentConfig;
 use crate::init::gradinit::{GradInitConfig, Preset, Target};
 use crate::init::metainit::{MetaInitConfig, Scaled};

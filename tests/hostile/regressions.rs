@@ -319,6 +319,20 @@ fn translate_names_the_line_that_is_too_long_and_loses_none() {
     let translate = |input: &str| lab.nmt_with_input(&["translate", "--model", "run", "--threads=1"], input.as_bytes());
     let long = "a ".repeat(1 << 19);
     translate(&format!("a\n{long}\n")).fails(1, &["standard input:2", "at most 1024", "split the line"]);
+    // The lines after it, too, where that was wanted.
+    let input = format!("a\n{}\nb\n", "a ".repeat(2000));
+    let chosen = |choice: &str, format: &str| {
+        let arguments = ["translate", "--model=run", "--threads=1", "--too-long", choice, "--format", format];
+        let ran = lab.nmt_with_input(&arguments, input.as_bytes());
+        assert!(ran.stderr.contains("of more than 1024 subwords, and "), "{}", ran.stderr);
+        ran.ok()
+    };
+    let [skipped, truncated] = ["skip", "truncate"].map(|choice| chosen(choice, "text"));
+    let lines = |text: &str| text.lines().map(str::to_string).collect::<Vec<_>>();
+    let (skipped, truncated) = (lines(&skipped), lines(&truncated));
+    assert_eq!((skipped.len(), skipped[1].as_str(), truncated.len()), (3, "", 3));
+    assert_eq!([&skipped[0], &skipped[2]], [&truncated[0], &truncated[2]]);
+    assert!(lines(&chosen("skip", "jsonl"))[1].contains("\"translations\":[]"));
     translate(&format!("{}\n", "a".repeat(LONGEST_LINE + 1))).fails(1, &["standard input:1", "16 MiB"]);
     // What comes before the line that is wrong is translated.
     assert_eq!(lab.nmt_with_input(&["translate", "--model", "run"], b"a\nb\n\xff\nc\n").stdout.lines().count(), 2);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use nmt::Result;
 use nmt::config::{Configuration, note_edited};
+use nmt::error::Error;
 use nmt::machine;
 use nmt::progress::readable;
 use nmt::task::Task;
@@ -39,11 +40,25 @@ pub struct EvaluateArgs {
 impl EvaluateArgs {
     /// Classify, and print how much was right.
     pub fn run(&self) -> Result<()> {
+        if self.last && self.model.is_file() {
+            let message = format!("--last is for a run folder, found the file {}", self.model.display());
+            return Err(Error::usage(message, "leave --last out, or give the folder"));
+        }
         let (folder, checkpoint) = match self.last {
             true => (self.model.clone(), self.model.join(LAST)),
             false => checkpoint_of(&self.model)?,
         };
-        let (text, place) = trained_with(&checkpoint)?;
+        let (text, place) = match trained_with(&checkpoint) {
+            Err(Error::Io { .. }) if checkpoint.is_file() => {
+                return Err(Error::content(
+                    checkpoint.display().to_string(),
+                    "a checkpoint of `nmt vision train`",
+                    "a file that does not say what it was trained with, and no config.toml beside it",
+                    "give the folder of a run; what `nmt vision gradinit` writes is a start for one",
+                ));
+            }
+            found => found?,
+        };
         let config = VisionConfig::parse_saved(&text, &place.display().to_string(), &[])?;
         note_edited(&config, &saved_config(&folder), &["network"])?;
         let device = machine::device();

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use nmt::vision::pictures::{self, GREATEST_SMALL_SIDE, PictureData, PictureKind, Pictures, Split};
+use nmt::Result;
+use nmt::train::NETWORK;
+use nmt::vision::pictures::{self, PictureData, Pictures, Split};
 use nmt::vision::{Architecture, Classifier, VisionConfig};
-use nmt::{Error, Result};
 use tch::Device;
 
 use super::super::model_options::{ConfigOptions, setting};
@@ -77,7 +78,7 @@ impl PictureOptions {
     /// A split as batches of `batch_size` for the network of the configuration.
     ///
     /// # Errors
-    /// What reading pictures brings, and [`Error::Content`] for pictures of another size than the network's.
+    /// As [`Pictures::open_for`].
     pub fn batches(
         &self,
         split: Split,
@@ -85,23 +86,12 @@ impl PictureOptions {
         batch_size: usize,
         device: Device,
     ) -> Result<PictureData> {
-        let architecture = config.network.architecture;
-        let (side, _) = architecture.pictures();
-        let small = side <= i64::from(GREATEST_SMALL_SIDE);
         let options = pictures::PictureOptions {
-            kind: if small { PictureKind::Small } else { PictureKind::Large },
             skip_corrupt: self.skip_corrupt,
             threads: usize::try_from(tch::get_num_threads()).ok(),
+            ..pictures::PictureOptions::default()
         };
-        let pictures = Pictures::open(&self.data, split, options)?;
-        if pictures.side() as i64 != side {
-            return Err(Error::content(
-                self.data.display().to_string(),
-                format!("pictures of {side} × {side} pixels for {}", architecture.name()),
-                format!("{0} × {0}", pictures.side()),
-                "give pictures of that size, or train a network for these",
-            ));
-        }
+        let pictures = Pictures::open_for(config.network.architecture, &self.data, split, options)?;
         PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)
     }
 
@@ -119,5 +109,8 @@ pub fn network_for(
 ) -> (Classifier, BTreeMap<String, String>) {
     let network = config.network.clone();
     let classifier = Classifier::new(network.architecture, network.batch_norm, classes.len() as i64, device);
-    (classifier, BTreeMap::from([("classes".to_string(), classes.join(" "))]))
+    let norm = if network.batch_norm { "with batch normalisation" } else { "without normalisation" };
+    let name = format!("{} {norm}", network.architecture.name());
+    let identity = [("classes", classes.join(" ")), (NETWORK, name)];
+    (classifier, BTreeMap::from(identity.map(|(key, value)| (key.to_string(), value))))
 }

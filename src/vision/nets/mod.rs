@@ -7,8 +7,8 @@ mod resnet_cifar;
 mod vgg;
 mod wide_resnet;
 
+use super::architecture::Architecture;
 use super::module::{Builder, Module};
-use super::network::Architecture;
 
 /// The modules of an architecture; their blocks go to `builder`.
 pub(super) fn build(architecture: Architecture, builder: &mut Builder, classes: i64) -> Box<dyn Module> {

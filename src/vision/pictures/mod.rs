@@ -34,6 +34,7 @@ pub use memory::GREATEST_SMALL_SIDE;
 pub use resize::LARGE_SIDE;
 pub use source::Split;
 
+use super::architecture::Architecture;
 use crate::error::{Error, Result};
 use crate::progress;
 use faults::Met;
@@ -143,6 +144,9 @@ impl Pictures {
             }
             Source::Folders(splits) => {
                 let root = splits.path(split)?;
+                for other in splits.others(split) {
+                    progress::note(format!("{} is used, and not {}", root.display(), other.display()));
+                }
                 let place = root.display().to_string();
                 let folders = Folders::list(root)?;
                 let (train, own) = (splits.train().filter(|_| split == Split::Test), folders.classes());
@@ -157,7 +161,37 @@ impl Pictures {
                 }
             }
         };
+        if let ([class], Split::Train) = (classes.as_slice(), split) {
+            let place = path.display();
+            progress::note(format!(
+                "warning: {place}: all pictures are of one class, {class}: is it a folder too low?"
+            ));
+        }
         Ok(Pictures { classes, labels, store, threads, skip_corrupt, fingerprint: OnceLock::new() })
+    }
+
+    /// As [`Pictures::open`], of pictures for `architecture`, which decides how they are kept.
+    ///
+    /// # Errors
+    /// As [`Pictures::open`], and [`Error::Content`] for pictures of another size than the network's.
+    pub fn open_for(
+        architecture: Architecture,
+        path: &Path,
+        split: Split,
+        options: PictureOptions,
+    ) -> Result<Pictures> {
+        let kind = architecture.picture_kind();
+        let pictures = Pictures::open(path, split, PictureOptions { kind, ..options })?;
+        let (side, _) = architecture.pictures();
+        if pictures.side() as i64 == side {
+            return Ok(pictures);
+        }
+        Err(Error::content(
+            path.display().to_string(),
+            format!("pictures of {side} × {side} pixels for {}", architecture.name()),
+            format!("{0} × {0}", pictures.side()),
+            "give pictures of that size, or train a network for these",
+        ))
     }
 
     /// The number of pictures.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{archives, binary};
+use super::{archives, binary, folders};
 use crate::error::{Error, Result};
 
 /// What folders and archives for training are called.
@@ -52,6 +52,12 @@ impl Splits {
         })
     }
 
+    /// Folders that could be this split's, and are not.
+    pub(super) fn others(&self, split: Split) -> Vec<PathBuf> {
+        let names = TEST_NAMES.iter().filter(|_| split == Split::Test).map(|name| self.root.join(name));
+        names.filter(|folder| has_folders(folder) && Some(folder) != self.test.as_ref()).collect()
+    }
+
     /// Where the training split is.
     pub(super) fn train(&self) -> Option<&Path> {
         self.train.as_deref()
@@ -78,6 +84,14 @@ pub(super) enum Source {
 /// same one.
 pub(super) fn recognise(path: &Path) -> Result<Source> {
     if path.is_file() {
+        let name = path.file_name().map_or_else(Default::default, |name| name.to_string_lossy());
+        let of_a_folder = [
+            (binary::is_batch(&name), "one of CIFAR-10's binary files", "give the folder that it is in"),
+            (folders::is_picture(&name), "a picture", "give the folder that has train/ and test/ in it"),
+        ];
+        if let Some((_, found, next)) = of_a_folder.into_iter().find(|(is, ..)| *is) {
+            return Err(Error::content(path.display().to_string(), "a folder or cifar-10-binary.tar.gz", found, next));
+        }
         return Ok(Source::BatchArchive(path.to_path_buf()));
     }
     let mut names = Vec::new();
@@ -123,10 +137,11 @@ pub(super) fn recognise(path: &Path) -> Result<Source> {
 /// The folder of a split: the first of these names that has folders in it, or else the first that is there.
 fn split_folder(path: &Path, names: &[&str]) -> Option<PathBuf> {
     let there: Vec<PathBuf> = names.iter().map(|name| path.join(name)).filter(|folder| folder.is_dir()).collect();
-    let has_folders = |folder: &&PathBuf| {
-        std::fs::read_dir(folder).is_ok_and(|mut all| all.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir())))
-    };
-    there.iter().find(has_folders).or(there.first()).cloned()
+    there.iter().find(|folder| has_folders(folder)).or(there.first()).cloned()
+}
+
+fn has_folders(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut all| all.any(|entry| entry.is_ok_and(|entry| entry.path().is_dir())))
 }
 
 fn split_archives(path: &Path, found: &[&str]) -> Result<Splits> {
