@@ -30,10 +30,24 @@ pub fn line(line: &str) {
     print(line);
 }
 
+/// A message without characters that would do something to a terminal: what was found in a file may be anything.
+///
+/// ```
+/// assert_eq!(nmt::progress::printable("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\n");
+/// ```
+pub fn printable(message: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c.to_string(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    message.chars().map(shown).collect()
+}
+
 /// One line on standard error. That nobody reads it any more is no reason to stop.
 fn print(line: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
 /// A number for people: with so many decimals, or from a million on as a power of ten.

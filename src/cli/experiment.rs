@@ -1,5 +1,6 @@
 //! `nmt experiment`: the runs of a plan, one after the other, and their report.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nmt::data::ParallelDataset;
@@ -141,27 +142,31 @@ impl<'a> Runner<'a> {
     /// # Errors
     /// [`Error::Usage`] with the splits that there are, and as [`ParallelDataset::open`] and [`Pictures::open_for`].
     pub fn new(plan: &'a Plan, data: &'a Path, output: &'a Path, shell: Shell<'a>) -> Result<Runner<'a>> {
-        let (mut splits, mut architectures) = (vec!["train".to_string()], Vec::new());
+        let (mut splits, mut networks) = (Vec::new(), BTreeMap::new());
         for run in plan.runs() {
             match run.config()? {
-                RunConfig::Translation(config) => splits.push(config.validation.split),
-                RunConfig::Vision(config) => architectures.push(config.network.architecture),
+                RunConfig::Translation(config) => {
+                    splits.extend(["train".to_string(), config.validation.split]);
+                    splits.extend(plan.score.then(|| "test".to_string()));
+                }
+                RunConfig::Vision(config) => {
+                    let architecture = config.network.architecture;
+                    networks.insert(architecture.pictures().0, architecture.name());
+                }
             }
         }
-        architectures.sort_by_key(|architecture| architecture.pictures());
-        splits.extend(plan.score.then(|| "test".to_string()));
         splits.sort();
         splits.dedup();
         let mut fingerprint = String::new();
-        for split in splits.iter().filter(|_| plan.task == Trained::Translation) {
+        for split in &splits {
             fingerprint += &ParallelDataset::open(data, split, None, None)?.fingerprint();
         }
         // Networks for pictures of one size take the same ones.
-        architectures.dedup_by_key(|architecture| architecture.pictures());
-        for architecture in architectures {
+        for (side, network) in networks {
             for split in [Split::Train, Split::Test] {
                 let options = PictureOptions { threads: shell.threads, ..PictureOptions::default() };
-                fingerprint += Pictures::open_for(architecture, data, split, options)?.fingerprint();
+                fingerprint += Pictures::open_for((network, side), data, split, options)?.fingerprint();
+                Error::if_interrupted((shell.signal)())?;
             }
         }
         Ok(Runner { plan, data, fingerprint, output, shell })

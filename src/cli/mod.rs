@@ -245,23 +245,13 @@ pub fn become_nmt_torch() -> nmt::Result<()> {
     std::process::exit(program.status().map_err(failed)?.code().unwrap_or(1));
 }
 
-/// A message without characters that would do something to a terminal: what was found in a file may be anything.
-fn printable(message: &str) -> String {
-    let shown = |c: char| match c {
-        '\n' | '\t' => c.to_string(),
-        c if c.is_control() => c.escape_default().to_string(),
-        c => c.to_string(),
-    };
-    message.chars().map(shown).collect()
-}
-
 /// End the program: the message of an error, and its exit code.
 pub fn end(outcome: nmt::Result<()>) -> ! {
     use std::io::Write;
     let code = match &outcome {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("nmt: {}{}", processes::who(), printable(&error.to_string()));
+            eprintln!("nmt: {}{}", processes::who(), nmt::progress::printable(&error.to_string()));
             error.exit_code()
         }
     };

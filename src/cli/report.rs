@@ -75,11 +75,19 @@ impl ReportArgs {
         let runs: Vec<RunSummary> =
             logs.iter().map(|(name, log)| RunSummary::read(name, log)).collect::<Result<_>>()?;
         // A run that has just begun, or whose every loss is not a number, has no curve.
-        let drawable: Vec<(String, PathBuf)> =
-            logs.into_iter().filter(|(name, log)| RunLog::read(name, log).is_ok()).collect();
+        let (mut of_text, mut of_pictures) = (Vec::new(), Vec::new());
+        for (name, log) in logs {
+            match RunLog::read(&name, &log) {
+                Ok(run) if run.of_pictures() => of_pictures.push((name, log)),
+                Ok(_) => of_text.push((name, log)),
+                Err(_) => {}
+            }
+        }
         let mut figures = Vec::new();
-        if !drawable.is_empty() {
-            figures.push(drawn("Learning curves", |path| learning_curve(&drawable, path))?);
+        for runs in [of_text, of_pictures] {
+            if !runs.is_empty() {
+                figures.push(drawn("Learning curves", |path| learning_curve(&runs, path))?);
+            }
         }
         for path in &self.gradinit {
             let caption = format!("GradInit: {}", path.display());

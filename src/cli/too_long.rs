@@ -68,9 +68,11 @@ impl Fitting {
         }
         fitted
     }
+}
 
-    /// Say on standard error how many did not fit.
-    pub fn note(&self) {
+impl Drop for Fitting {
+    /// Say on standard error how many did not fit, however it ends.
+    fn drop(&mut self) {
         let what = match self.choice {
             _ if self.count == 0 => return,
             TooLong::Truncate => "translated as far as that",

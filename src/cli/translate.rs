@@ -155,7 +155,6 @@ impl TranslateArgs {
             if lines.is_empty() {
                 drop(bar);
                 let seconds = started.elapsed().as_secs_f64();
-                fitting.note();
                 progress::note(format!("{done} sentences, {seconds:.2} s, {:.0} sentences/s", done as f64 / seconds));
                 return Ok(());
             }
@@ -189,8 +188,8 @@ impl TranslateArgs {
     fn write(&self, output: &mut String, model: &ModelFolder, line: usize, source: &str, hypotheses: &[Hypothesis]) {
         let best = hypotheses.iter().take(usize::from(self.n_best));
         match self.format {
-            // A line stays a line.
-            Format::Text if hypotheses.is_empty() => output.push_str(&"\n".repeat(usize::from(self.n_best))),
+            // A line stays a line, as one without a word does.
+            Format::Text if hypotheses.is_empty() => output.push('\n'),
             Format::Text => best.for_each(|hypothesis| {
                 output.push_str(&model.text.restore(&hypothesis.tokens));
                 output.push('\n');

@@ -15,7 +15,7 @@ use crate::init::gradinit::{GradInitConfig, Preset};
 use crate::init::metainit::MetaInitConfig;
 use crate::progress;
 
-/// What all configurations have.
+/// What all configurations have, to change it, and whether MetaInit has a part.
 pub struct Shared<'a> {
     /// The section `gradinit`.
     pub gradinit: &'a mut GradInitConfig,

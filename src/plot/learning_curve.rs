@@ -20,11 +20,11 @@ use crate::files::write_atomically;
 /// Of image networks it is the cross-entropy and the accuracy. The loss of a run that diverges leaves the panel above the largest first loss of all runs.
 ///
 /// # Errors
-/// [`Error::Usage`] for another extension or no runs, [`Error::Content`] for a line of a log that cannot be understood
+/// [`Error::Usage`] for another extension, no runs and runs of both kinds of network, [`Error::Content`] for a line of a log that cannot be understood
 /// and for a log with no loss, [`Error::Io`] when a file cannot be read or written.
 pub fn learning_curve(runs: &[(String, PathBuf)], output: &Path) -> Result<()> {
     Format::of(output)?;
-    save(&LearningCurve::new(&read(runs)?), output)
+    save(&LearningCurve::new(&of_one_kind(read(runs)?)?), output)
 }
 
 /// Write the points of [`learning_curve`] as CSV: one line for each event; what an event does not say is empty.
@@ -42,18 +42,19 @@ fn read(runs: &[(String, PathBuf)]) -> Result<Vec<Run>> {
     if runs.is_empty() {
         return Err(Error::usage("a learning curve needs at least one run", "give --run RUN"));
     }
-    let read: Vec<Run> = runs.iter().map(|(name, path)| Run::read(name, path)).collect::<Result<_>>()?;
-    let of = |pictures: bool| {
-        let is = |run: &&Run| run.validation.iter().any(|point| point.accuracy.is_some() == pictures);
-        read.iter().find(is).map(|run| run.name.clone())
-    };
-    match (of(true), of(false)) {
-        (Some(pictures), Some(text)) => Err(Error::usage(
+    runs.iter().map(|(name, path)| Run::read(name, path)).collect()
+}
+
+/// Refuse runs of image networks beside those of Transformers.
+fn of_one_kind(runs: Vec<Run>) -> Result<Vec<Run>> {
+    let of = |pictures: bool| runs.iter().find(|run| run.of_pictures() == pictures);
+    if let (Some(Run { name: pictures, .. }), Some(Run { name: text, .. })) = (of(true), of(false)) {
+        return Err(Error::usage(
             format!("expected runs of one kind, found {pictures} of an image network and {text} of a Transformer"),
             "draw them apart: their losses and scores have nothing in common",
-        )),
-        _ => Ok(read),
+        ));
     }
+    Ok(runs)
 }
 
 fn write_csv(runs: &[Run], writer: &mut impl Write) -> csv::Result<()> {
@@ -118,7 +119,7 @@ impl LearningCurve {
         let ceiling = losses().filter_map(|line| line.first()).map(|point| point.1).fold(0.0, f64::max);
         let (low, high) = ends(losses().flatten().map(|point| point.1)).unwrap_or((0.0, 1.0));
         let best = ends(curves.iter().flat_map(|curve| &curve.score).map(|point| point.1));
-        let pictures = runs.iter().flat_map(|run| &run.validation).any(|point| point.accuracy.is_some());
+        let pictures = runs.iter().any(Run::of_pictures);
         let (loss, score) = match pictures {
             true => ("cross-entropy (natural logarithm)", "validation accuracy (%)"),
             false => ("loss (bits per target token)", "validation BLEU"),

@@ -36,6 +36,8 @@ pub struct Point {
     pub bleu: Option<f64>,
     /// Pictures of the validation set that were classified rightly, in per cent.
     pub accuracy: Option<f64>,
+    /// Pictures since the last line; none of a Transformer.
+    pub pictures: Option<u64>,
     /// The step size of the last update.
     pub learning_rate: Option<f64>,
     /// The mean norm of the gradient before clipping.
@@ -52,6 +54,12 @@ enum Event {
 }
 
 impl Run {
+    /// Whether it is of an image network.
+    pub fn of_pictures(&self) -> bool {
+        let is = |point: &Point| point.accuracy.is_some() || point.pictures.is_some();
+        self.training.iter().chain(&self.validation).any(is)
+    }
+
     /// Read the log (JSON lines) at `path`.
     ///
     /// # Errors

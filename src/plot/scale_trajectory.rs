@@ -224,6 +224,19 @@ mod tests {
     }
 
     #[test]
+    fn kinds_that_are_said_count_more_than_names() {
+        let trajectory = |kinds| Trajectory {
+            names: vec!["features.norm_final.weight".into(), "conv1.weight".into(), "bn1.bias".into()],
+            kinds,
+            gamma: None,
+            iterations: Vec::new(),
+        };
+        let counts = |kinds| Figure::new(&trajectory(kinds)).scales.map(|lines| lines.len());
+        let kinds = vec![BlockKind::NormScale, BlockKind::Convolution, BlockKind::NormBias];
+        assert_eq!((counts(Some(kinds)), counts(None)), ([1, 0, 2, 0, 0], [2, 1, 0, 0, 0]));
+    }
+
+    #[test]
     fn kinds_follow_the_names() {
         let names = [
             ("decoder.layers.3.encoder_attn.q_proj.weight", 0),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
 
-use super::checkpoint::{CONFIG_KEY, STATE_KEY, config_of};
+use super::checkpoint::{CONFIG_KEY, NETWORK, STATE_KEY, config_of};
 use crate::error::{Error, Result};
 use crate::params::{BlockKind, Layout, safetensors_metadata, with_safetensors};
 
@@ -22,7 +22,12 @@ pub fn average(inputs: &[PathBuf], output: &Path) -> Result<()> {
     let mut sum = layout.load(first, "")?.to_kind(Kind::Double);
     for other in others {
         let found = self::identity(other)?;
-        let keys = identity.keys().chain(found.keys()).find(|key| identity.get(*key) != found.get(*key));
+        let differs = |key: &&String| match (identity.get(*key), found.get(*key)) {
+            (Some(one), Some(other)) => one != other,
+            // Checkpoints of a run that an older program began do not say it.
+            _ => *key != NETWORK,
+        };
+        let keys = identity.keys().chain(found.keys()).find(differs);
         if let Some(key) = keys {
             return Err(Error::content(
                 other.display().to_string(),

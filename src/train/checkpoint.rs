@@ -272,7 +272,7 @@ pub fn checkpoint_of(named: &Path) -> Result<(PathBuf, PathBuf)> {
     Ok((named.to_path_buf(), checkpoint))
 }
 
-/// Refuse a file of a newer program, or one that is of other data than `identity`; files of other programs say nothing about either.
+/// Refuse a file of a newer program, or one that is of another network or other data than `identity`; files of other programs say nothing about either.
 fn check_metadata(path: &Path, identity: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
     let metadata = safetensors_metadata(path)?;
     let format = metadata.get(FORMAT_KEY).map_or(Some(0), |text| text.parse::<u32>().ok());

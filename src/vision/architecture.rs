@@ -3,8 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pictures::PictureKind;
-
 /// The networks of the paper's Table 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Architecture {
@@ -49,11 +47,6 @@ impl Architecture {
             Architecture::Densenet100 => "densenet100",
             Architecture::Resnet50 => "resnet50",
         }
-    }
-
-    /// How the pictures that it is for are kept.
-    pub fn picture_kind(self) -> PictureKind {
-        if self == Architecture::Resnet50 { PictureKind::Large } else { PictureKind::Small }
     }
 
     /// Height and width of the pictures that it is for, and their number of classes.

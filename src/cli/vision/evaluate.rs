@@ -8,7 +8,7 @@ use nmt::error::Error;
 use nmt::machine;
 use nmt::progress::readable;
 use nmt::task::Task;
-use nmt::train::{LAST, checkpoint_of, load_running, load_weights, trained_with};
+use nmt::train::{CONFIG, LAST, checkpoint_of, load_running, load_weights, trained_with};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, evaluate};
 use serde_json::json;
@@ -49,12 +49,12 @@ impl EvaluateArgs {
             false => checkpoint_of(&self.model)?,
         };
         let (text, place) = match trained_with(&checkpoint) {
-            Err(Error::Io { .. }) if checkpoint.is_file() => {
+            Err(Error::Io { .. }) if checkpoint.is_file() && !folder.join(CONFIG).exists() => {
                 return Err(Error::content(
                     checkpoint.display().to_string(),
                     "a checkpoint of `nmt vision train`",
                     "a file that does not say what it was trained with, and no config.toml beside it",
-                    "give the folder of a run; what `nmt vision gradinit` writes is a start for one",
+                    "give the folder of a run, with its config.toml; what `nmt vision gradinit` writes is a start for one",
                 ));
             }
             found => found?,

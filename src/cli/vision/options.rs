@@ -91,7 +91,9 @@ impl PictureOptions {
             threads: usize::try_from(tch::get_num_threads()).ok(),
             ..pictures::PictureOptions::default()
         };
-        let pictures = Pictures::open_for(config.network.architecture, &self.data, split, options)?;
+        let architecture = config.network.architecture;
+        let network = (architecture.name(), architecture.pictures().0);
+        let pictures = Pictures::open_for(network, &self.data, split, options)?;
         PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)
     }
 

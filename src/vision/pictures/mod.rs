@@ -34,7 +34,6 @@ pub use memory::GREATEST_SMALL_SIDE;
 pub use resize::LARGE_SIDE;
 pub use source::Split;
 
-use super::architecture::Architecture;
 use crate::error::{Error, Result};
 use crate::progress;
 use faults::Met;
@@ -170,25 +169,26 @@ impl Pictures {
         Ok(Pictures { classes, labels, store, threads, skip_corrupt, fingerprint: OnceLock::new() })
     }
 
-    /// As [`Pictures::open`], of pictures for `architecture`, which decides how they are kept.
+    /// As [`Pictures::open`], of pictures for a network that takes those of `side` pixels a side, which decides how they are
+    /// kept; `network` names it.
     ///
     /// # Errors
     /// As [`Pictures::open`], and [`Error::Content`] for pictures of another size than the network's.
     pub fn open_for(
-        architecture: Architecture,
+        (network, side): (&str, i64),
         path: &Path,
         split: Split,
         options: PictureOptions,
     ) -> Result<Pictures> {
-        let kind = architecture.picture_kind();
+        let small = side <= i64::from(GREATEST_SMALL_SIDE);
+        let kind = if small { PictureKind::Small } else { PictureKind::Large };
         let pictures = Pictures::open(path, split, PictureOptions { kind, ..options })?;
-        let (side, _) = architecture.pictures();
         if pictures.side() as i64 == side {
             return Ok(pictures);
         }
         Err(Error::content(
             path.display().to_string(),
-            format!("pictures of {side} × {side} pixels for {}", architecture.name()),
+            format!("pictures of {side} × {side} pixels for {network}"),
             format!("{0} × {0}", pictures.side()),
             "give pictures of that size, or train a network for these",
         ))
