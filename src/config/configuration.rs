@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::Compute;
-use super::parse::{chosen, of_sections, parse};
+use super::parse::{chosen, of_sections, parse, table_of};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::init::gradinit::{GradInitConfig, Preset};
@@ -157,10 +157,7 @@ pub(crate) fn preset_or(default: Preset, given: &Table, other: Preset, expected:
 /// # Errors
 /// None for configurations that were read.
 pub fn differences<C: Serialize>(one: &C, other: &C) -> Result<Vec<(String, Value, Option<Value>)>> {
-    let table = |config| {
-        Table::try_from(config).map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
-    };
-    let (one, other) = (table(one)?, table(other)?);
+    let (one, other) = (table_of(one)?, table_of(other)?);
     let mut differences = Vec::new();
     for (section, keys) in one {
         for (key, value) in keys.as_table().into_iter().flatten() {

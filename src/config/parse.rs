@@ -76,9 +76,8 @@ pub(super) fn parse<C: Configuration>(
 }
 
 /// A configuration as sections of keys.
-fn table_of<C: Serialize>(config: &C) -> Result<Table> {
-    Table::try_from(config)
-        .map_err(|error| Error::content("the default configuration", "a table", error.to_string(), ""))
+pub(super) fn table_of<C: Serialize>(config: &C) -> Result<Table> {
+    Table::try_from(config).map_err(|error| Error::content("the configuration", "a table", error.to_string(), ""))
 }
 
 /// The message of a value of the wrong type, without names of types.
