@@ -51,7 +51,10 @@ fn gradinit_training_and_evaluation_follow_each_other() {
         notes.contains("training ends after 2 epochs at the latest: to stop after 3 makes no difference"),
         "{notes}"
     );
-    assert!(notes.contains("50 pictures of 10 classes, 10 to validate on; densenet100, 769162 parameters"), "{notes}");
+    assert!(
+        notes.contains("50 pictures of 10 classes, 10 of `test` to validate on; densenet100, 769162 parameters"),
+        "{notes}"
+    );
     let log = std::fs::read_to_string(lab.path("run/log.jsonl")).unwrap();
     let events: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 10 + 2, "{log}");
@@ -231,9 +234,10 @@ fn other_pictures_are_refused() {
     let lab = lab();
     lab.nmt(&vision("train", &["--output=run", "--stop-after-epoch=1"])).ok();
     let resume = ["--threads=1", "vision", "train", "--data=cifar", "--output=run", "--resume"];
-    for (file, message) in
-        [("data_batch_3.bin", "the data that the run began with"), ("test_batch.bin", "pictures of the test")]
-    {
+    for (file, message) in [
+        ("data_batch_3.bin", "the data that the run began with"),
+        ("test_batch.bin", "pictures that the run has validated on"),
+    ] {
         let path = lab.path("cifar").join(file);
         let before = std::fs::read(&path).unwrap();
         let mut after = before.clone();

@@ -163,7 +163,7 @@ impl<'a> Runner<'a> {
         }
         // Networks for pictures of one size take the same ones.
         for (side, network) in networks {
-            for split in [Split::Train, Split::Test] {
+            for split in [Split::Train, Split::Validation] {
                 let options = PictureOptions { threads: shell.threads, ..PictureOptions::default() };
                 fingerprint += Pictures::open_for((network, side), data, split, options)?.fingerprint();
                 Error::if_interrupted((shell.signal)())?;

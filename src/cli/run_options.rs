@@ -11,7 +11,7 @@ use nmt::report::ENVIRONMENT;
 use nmt::task::Task;
 use nmt::train::{
     BEST, CONFIG, Checkpoint, LAST, LOG, LoopConfig, Outcome, RunLock, StopAfter, TrainingData, agree, check_run,
-    load_running_if_there, load_state, load_weights, rehearse,
+    load_running_if_there, load_state, rehearse,
 };
 use nmt::{Result, files, machine, progress};
 use tch::{Kind, Tensor};
@@ -269,8 +269,26 @@ impl RunOptions {
         files::write_json(&self.output.join(ENVIRONMENT), &environment)
     }
 
-    /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else the
-    /// parameters of `--init`, or what `fresh` draws. `--dry-run` takes and makes no folder; of several processes the first does,
+    /// θ of `--init`, as `read` reads it, with the running statistics of `task` where the file has some; what `fresh` draws where
+    /// nothing is given.
+    pub fn start<T: Task>(
+        &self,
+        task: &T,
+        optimizer: &OptimizerConfig,
+        read: impl FnOnce(&Path) -> Result<Tensor>,
+        fresh: impl FnOnce() -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let Some(path) = &self.init else { return fresh() };
+        let theta = read(path)?;
+        if load_running_if_there(path, task)? {
+            progress::note(format!("running statistics, too, are those of {}", path.display()));
+        }
+        note_other_optimizer(path, optimizer)?;
+        Ok(theta)
+    }
+
+    /// Take the run folder, and the checkpoint that the run begins with: `last` of the folder where it is going on, or else θ of
+    /// `start`. `--dry-run` takes and makes no folder; of several processes the first does,
     /// when all have seen what there was.
     pub fn begin<T: Task>(
         &self,
@@ -279,7 +297,7 @@ impl RunOptions {
         optimizer: &OptimizerConfig,
         identity: &BTreeMap<String, String>,
         processes: &Processes,
-        fresh: impl FnOnce() -> Result<Tensor>,
+        start: impl FnOnce() -> Result<Tensor>,
     ) -> Result<(Checkpoint, Option<RunLock>)> {
         let (layout, run) = (task.layout(), &self.output);
         let device = processes.device;
@@ -299,18 +317,7 @@ impl RunOptions {
             }
             return Ok((checkpoint, lock));
         }
-        let theta = match &self.init {
-            Some(path) => {
-                let theta = load_weights(path, layout, identity)?;
-                if load_running_if_there(path, task)? {
-                    progress::note(format!("running statistics, too, are those of {}", path.display()));
-                }
-                note_other_optimizer(path, optimizer)?;
-                theta
-            }
-            None => fresh()?,
-        };
-        let theta = theta.to_device(device);
+        let theta = start()?.to_device(device);
         let optimizer = optimizer.build(&theta, layout);
         if !writes {
             return Ok((Checkpoint::start(theta, optimizer), None));

@@ -1,13 +1,13 @@
 //! `nmt train`: train a Transformer on a binarised dataset.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nmt::config::Config;
 use nmt::data::ParallelDataset;
 use nmt::error::Error;
 use nmt::optim::ScheduleKind;
 use nmt::task::Task;
-use nmt::train::{Run, StopAfter, train};
+use nmt::train::{Run, StopAfter, load_weights, train};
 use nmt::translation::{TranslationData, Validator, copy_data_files, initialise, model_for};
 use nmt::{Result, progress};
 
@@ -85,9 +85,11 @@ impl TrainArgs {
         let stop_after = self.stop_after.map(StopAfter::Update);
         self.run.note_unused(resume, &self.config, stop_after, &settings);
         let signal = signals::watch()?;
+        let read = |path: &Path| load_weights(path, model.layout(), &identity);
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
+        let start = || self.run.start(&model, &config.optimizer, read, fresh);
         let (mut checkpoint, _lock) =
-            self.run.begin(resume, &model, &config.optimizer, &identity, &processes, fresh)?;
+            self.run.begin(resume, &model, &config.optimizer, &identity, &processes, start)?;
 
         let (done, wanted) = (checkpoint.state.update, config.training.max_updates);
         if done > wanted {

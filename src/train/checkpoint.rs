@@ -272,8 +272,12 @@ pub fn checkpoint_of(named: &Path) -> Result<(PathBuf, PathBuf)> {
     Ok((named.to_path_buf(), checkpoint))
 }
 
-/// Refuse a file of a newer program, or one that is of another network or other data than `identity`; files of other programs say nothing about either.
-fn check_metadata(path: &Path, identity: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+/// The entries of a file. One of a newer program is refused, and one that is of another network or other data than `identity`; files of other programs say
+/// nothing about either.
+///
+/// # Errors
+/// [`Error::Content`] with both, where they differ, and when the file is damaged.
+pub fn check_metadata(path: &Path, identity: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
     let metadata = safetensors_metadata(path)?;
     let format = metadata.get(FORMAT_KEY).map_or(Some(0), |text| text.parse::<u32>().ok());
     if format.is_none_or(|format| format > FORMAT) {

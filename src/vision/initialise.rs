@@ -11,6 +11,15 @@ use crate::init::metainit::metainit_theta;
 use crate::task::Task;
 use crate::train::TrainingData;
 
+/// θ as it is drawn, `[P]`, fp32, on the CPU; MetaInit begins with it.
+pub fn draw(config: &VisionConfig, network: &Classifier) -> Tensor {
+    let (layout, seed) = (network.layout(), config.training.seed);
+    match config.init.method {
+        VisionInitMethod::Fixup => fixup(layout, seed),
+        VisionInitMethod::Kaiming | VisionInitMethod::Metainit => kaiming(config.network.architecture, layout, seed),
+    }
+}
+
 /// θ before training, `[P]`, fp32, on `device`. MetaInit looks at the pictures of `data` in batches of its own. `signal` is
 /// asked between iterations whether to stop.
 ///
@@ -23,12 +32,7 @@ pub fn initialise(
     device: Device,
     signal: impl Fn() -> Option<i32>,
 ) -> Result<Tensor> {
-    let (layout, seed) = (network.layout(), config.training.seed);
-    let drawn = match config.init.method {
-        VisionInitMethod::Fixup => fixup(layout, seed),
-        VisionInitMethod::Kaiming | VisionInitMethod::Metainit => kaiming(config.network.architecture, layout, seed),
-    };
-    let theta = drawn.to_device(device);
+    let (theta, seed) = (draw(config, network).to_device(device), config.training.seed);
     if config.init.method != VisionInitMethod::Metainit {
         return Ok(theta);
     }

@@ -3,12 +3,15 @@
 mod architecture;
 mod config;
 mod halves;
+mod identity;
 mod initialise;
 mod kaiming;
 mod module;
 mod nets;
 mod network;
+mod new_head;
 pub mod pictures;
+mod predict;
 mod published;
 mod validation;
 
@@ -17,10 +20,13 @@ pub use config::{
     NetworkConfig, VisionConfig, VisionInitConfig, VisionInitMethod, VisionTrainingConfig, VisionValidationConfig,
 };
 pub use halves::PictureHalves;
-pub use initialise::initialise;
+pub use identity::{classes_of, identity, network_identity};
+pub use initialise::{draw, initialise};
 pub use kaiming::{fixup, kaiming};
 pub use module::{
     BatchNorm, Builder, Convolution, Geometry, Linear, Module, Pass, Plain, Residual, Sequence, Statistics,
 };
 pub use network::{Classifier, PictureBatch};
+pub use new_head::with_new_head;
+pub use predict::predict;
 pub use validation::{Accuracy, evaluate};

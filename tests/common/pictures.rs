@@ -3,7 +3,22 @@
 
 use std::path::Path;
 
+use image::{Rgb, RgbImage};
 use rand::{Rng, SeedableRng};
+
+/// Write `count` pictures as CLASS/NUMBER.png of each of these classes: a bright bar at the height of the class on dark
+/// noise.
+pub fn write_folders(folder: &Path, classes: &[&str], count: usize) {
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    for (class, name) in classes.iter().enumerate() {
+        std::fs::create_dir_all(folder.join(name)).unwrap();
+        for number in 0..count {
+            let mut value = |row: u32| random.random_range(0..60) + if row as usize / 3 == class { 180 } else { 0 };
+            let picture = RgbImage::from_fn(32, 32, |_, row| Rgb([value(row), value(row), value(row)]));
+            picture.save(folder.join(name).join(format!("{number}.png"))).unwrap();
+        }
+    }
+}
 
 /// Write `training` pictures in five batches and `test` more, as many as in a batch, of ten classes: picture i is of the class i mod 10, a bright
 /// bar at the height of its class on dark noise.

@@ -49,7 +49,7 @@ impl VisionGradInitArgs {
         let mut halves = PictureHalves::new(&data, overlap, config.training.seed)?;
         let of = (&config, data.fingerprint());
         let learnt = self.learn.learn(&network, &theta0, of, &mut halves, identity, stopped);
-        self.pictures.note_met(&data, "training");
+        self.pictures.note_met(&data);
         learnt
     }
 }

@@ -4,7 +4,9 @@ mod evaluate;
 mod gradinit;
 mod inspect;
 mod options;
+mod predict;
 mod train;
+mod trained;
 
 use clap::Subcommand;
 use nmt::Result;
@@ -19,6 +21,8 @@ pub enum VisionCommand {
     Train(train::VisionTrainArgs),
     /// Classify a split and say how much of it was right
     Evaluate(evaluate::EvaluateArgs),
+    /// Name the most probable classes of pictures
+    Predict(predict::PredictArgs),
     /// Draw weights and their gradients layer by layer, before and after GradInit
     Inspect(inspect::VisionInspectArgs),
     /// Print the resolved configuration, every key with its meaning
@@ -42,6 +46,7 @@ impl VisionCommand {
             VisionCommand::Gradinit(arguments) => arguments.run(),
             VisionCommand::Train(arguments) => arguments.run(threads),
             VisionCommand::Evaluate(arguments) => arguments.run(),
+            VisionCommand::Predict(arguments) => arguments.run(),
             VisionCommand::Inspect(arguments) => arguments.run(),
             VisionCommand::Config(_) => Ok(()), // Done on text.
         }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use nmt::Result;
-use nmt::train::NETWORK;
 use nmt::vision::pictures::{self, PictureData, Pictures, Split};
-use nmt::vision::{Architecture, Classifier, VisionConfig};
+use nmt::vision::{Architecture, Classifier, VisionConfig, identity};
 use tch::Device;
 
 use super::super::model_options::{ConfigOptions, setting};
@@ -65,8 +64,8 @@ impl NetworkOptions {
 /// Which pictures.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PictureOptions {
-    /// The pictures: CIFAR-10's binary version (folder or archive), a folder with train/CLASS/*.jpg and test/CLASS/*.jpg
-    /// (or val/), or a folder with an archive of each
+    /// The pictures: CIFAR-10's binary version (folder or archive), a folder with train/CLASS/*.jpg and val/CLASS/*.jpg,
+    /// test/CLASS/*.jpg or both, or a folder with an archive of each
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
     /// Leave corrupt pictures out, with their names, instead of failing
@@ -97,9 +96,10 @@ impl PictureOptions {
         PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)
     }
 
-    /// Say how many pictures on disk were converted or left out while they were read; `which` are they?
-    pub fn note_met(&self, data: &PictureData, which: &str) {
-        data.pictures().note_met(&format!("{} ({which})", self.data.display()));
+    /// Say how many pictures on disk were converted or left out while they were read.
+    pub fn note_met(&self, data: &PictureData) {
+        let pictures = data.pictures();
+        pictures.note_met(&format!("{} ({})", self.data.display(), pictures.split().name()));
     }
 }
 
@@ -109,10 +109,7 @@ pub fn network_for(
     classes: &[String],
     device: Device,
 ) -> (Classifier, BTreeMap<String, String>) {
-    let network = config.network.clone();
+    let network = &config.network;
     let classifier = Classifier::new(network.architecture, network.batch_norm, classes.len() as i64, device);
-    let norm = if network.batch_norm { "with batch normalisation" } else { "without normalisation" };
-    let name = format!("{} {norm}", network.architecture.name());
-    let identity = [("classes", classes.join(" ")), (NETWORK, name)];
-    (classifier, BTreeMap::from(identity.map(|(key, value)| (key.to_string(), value))))
+    (classifier, identity(network, classes))
 }

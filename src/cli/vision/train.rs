@@ -1,10 +1,12 @@
 //! `nmt vision train`: train an image network.
 
+use std::path::Path;
+
 use nmt::config::describe;
 use nmt::task::Task;
-use nmt::train::{Run, StopAfter, train};
+use nmt::train::{Run, StopAfter, load_weights, train};
 use nmt::vision::pictures::Split;
-use nmt::vision::{VisionConfig, evaluate, initialise};
+use nmt::vision::{VisionConfig, draw, evaluate, initialise, with_new_head};
 use nmt::{Result, progress};
 
 use super::super::model_options::{PrintConfig, name_of, setting};
@@ -18,7 +20,9 @@ use super::options::{NetworkOptions, PictureOptions, network_for};
 #[command(after_help = "Examples:
   nmt vision train --arch vgg19 --data cifar10 --init init.safetensors --output run
   nmt vision train --arch resnet110 --no-bn --data cifar10 --stop-after-epoch 1 --output run
-  nmt vision train --data cifar10 --output run --resume                     go on with a run that was stopped")]
+  nmt vision train --data cifar10 --output run --resume                     go on with a run that was stopped
+  nmt vision train --arch resnet50 --data flowers --init resnet50.safetensors --new-head --max-epochs 20 \\
+    --set schedule.learning_rate=0.01 --output run                          train what is trained on other classes")]
 pub struct VisionTrainArgs {
     #[command(flatten)]
     pictures: PictureOptions,
@@ -28,6 +32,9 @@ pub struct VisionTrainArgs {
     run: RunOptions,
     #[command(flatten)]
     print: PrintConfig,
+    /// Draw the linear layer anew, for the classes of --data, and take only the rest from --init
+    #[arg(long, requires = "init")]
+    new_head: bool,
     /// Epochs: training.max_epochs
     #[arg(long, value_name = "N")]
     max_epochs: Option<u64>,
@@ -50,25 +57,31 @@ impl VisionTrainArgs {
         }
         let device = processes.device;
         let data = self.pictures.batches(Split::Train, &config, config.training.batch_size, device)?;
-        let test = self.pictures.batches(Split::Test, &config, config.training.batch_size, device)?;
+        let validation = self.pictures.batches(Split::Validation, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let settings = config.training_loop(data.pictures().len(), processes.all.size());
         let stop_after = self.stop_after_epoch.map(StopAfter::Epoch);
         self.run.note_unused(resume, &self.network.config, stop_after, &settings);
         let signal = signals::watch()?;
+        let read = |path: &Path| match self.new_head {
+            true => with_new_head(path, &network, &config.network, &draw(&config, &network)),
+            false => load_weights(path, network.layout(), &identity),
+        };
         let fresh = || initialise(&config, &network, &data, device, &signal);
+        let start = || self.run.start(&network, &config.optimizer, read, fresh);
         let (mut checkpoint, _lock) =
-            self.run.begin(resume, &network, &config.optimizer, &identity, &processes, fresh)?;
-        self.run.validates_on(&mut checkpoint, test.pictures().fingerprint().to_string(), "pictures of the test")?;
+            self.run.begin(resume, &network, &config.optimizer, &identity, &processes, start)?;
+        self.run.validates_on(&mut checkpoint, validation.pictures().fingerprint().to_string(), "pictures")?;
         self.run.note_config(&data, &mut checkpoint, describe(&config)?, &processes)?;
         if self.run.dry_run {
             return self.run.rehearse(&network, &data, &settings, checkpoint, stop_after, &processes);
         }
         progress::note(format!(
-            "{} pictures of {} classes, {} to validate on; {}, {} parameters, {}, {}{}",
+            "{} pictures of {} classes, {} of `{}` to validate on; {}, {} parameters, {}, {}{}",
             data.pictures().len(),
             data.pictures().classes().len(),
-            test.pictures().len(),
+            validation.pictures().len(),
+            validation.pictures().split().name(),
             config.network.architecture.name(),
             network.layout().total(),
             name_of(&config.training.compute),
@@ -82,11 +95,10 @@ impl VisionTrainArgs {
             &settings,
             checkpoint,
             Run { folder: run, identity: &identity, stop_after, processes: &*processes.all },
-            |theta| Ok(evaluate(&network, theta, &test, settings.compute)?.into()),
+            |theta| Ok(evaluate(&network, theta, &validation, settings.compute)?.into()),
             signal,
         );
-        self.pictures.note_met(&data, "training");
-        self.pictures.note_met(&test, "test");
+        [&data, &validation].into_iter().for_each(|data| self.pictures.note_met(data));
         self.run.report(&outcome?, updates_before, "accuracy")
     }
 }

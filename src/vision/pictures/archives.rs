@@ -9,7 +9,7 @@ use super::archive;
 use super::faults::Ignored;
 use super::folders::{empty_class, is_picture};
 use super::memory::{self, Encoded, Loaded, Picture, Reading};
-use super::source::{Split, TEST_NAMES, TRAIN_NAMES};
+use super::source::Split;
 use crate::error::{Error, Result};
 
 /// How many pictures each class has.
@@ -100,8 +100,7 @@ fn place_of(
     member: &archive::Member,
     counts: &mut Counts,
 ) -> Result<Option<(String, String)>> {
-    let names: &[&str] = if split == Split::Train { &TRAIN_NAMES } else { &TEST_NAMES };
-    let in_split = |part: &String| names.contains(&part.as_str());
+    let in_split = |part: &String| split.is_called(part);
     let parts = member.parts.as_slice();
     if member.folder {
         match parts {
@@ -122,7 +121,7 @@ fn place_of(
         _ => {
             return Err(Error::content(
                 path.display().to_string(),
-                format!("pictures as CLASS/NAME.jpg or {}/CLASS/NAME.jpg", names[0]),
+                format!("pictures as CLASS/NAME.jpg or {}/CLASS/NAME.jpg", split.name()),
                 parts.join("/"),
                 "make the archive in the folder of the split: tar czf ARCHIVE CLASS …",
             ));
@@ -143,7 +142,7 @@ fn checked(path: &Path, counts: Counts) -> Result<Vec<String>> {
     let classes: Vec<String> = counts.into_keys().collect();
     // One class of this name among others may be one: trains, say.
     if let [class] = classes.as_slice()
-        && TRAIN_NAMES.iter().chain(&TEST_NAMES).any(|name| name == class)
+        && Split::any_is_called(class)
     {
         return Err(Error::content(
             path.display().to_string(),

@@ -43,8 +43,13 @@ pub(super) fn is_batch(name: &str) -> bool {
     TRAIN.contains(&name) || TEST.contains(&name)
 }
 
+/// What there is of the splits: the test is the validation, too.
+pub(super) fn find(split: Split) -> Split {
+    if split == Split::Train { Split::Train } else { Split::Test }
+}
+
 fn names(split: Split) -> &'static [&'static str] {
-    if split == Split::Train { &TRAIN } else { &TEST }
+    if find(split) == Split::Train { &TRAIN } else { &TEST }
 }
 
 /// Read the files of a split out of their folder.
@@ -90,7 +95,7 @@ pub(super) fn from_archive(path: &Path, split: Split) -> Result<Batches> {
     }
     let wanted: fn(&[String]) -> bool = match split {
         Split::Train => |parts| is_one(parts, &TRAIN),
-        Split::Test => |parts| is_one(parts, &TEST),
+        Split::Validation | Split::Test => |parts| is_one(parts, &TEST),
     };
     let mut files = BTreeMap::new();
     archive::read(path, wanted, |members| {

@@ -20,6 +20,7 @@ mod resize;
 mod source;
 #[cfg(test)]
 mod testing;
+mod unlabelled;
 
 use std::num::NonZero;
 use std::path::Path;
@@ -33,6 +34,7 @@ pub use batches::PictureData;
 pub use memory::GREATEST_SMALL_SIDE;
 pub use resize::LARGE_SIDE;
 pub use source::Split;
+pub use unlabelled::Unlabelled;
 
 use crate::error::{Error, Result};
 use crate::progress;
@@ -66,6 +68,7 @@ pub struct PictureOptions {
 /// The pictures of a split, in memory or on disk, with their classes.
 #[derive(Debug)]
 pub struct Pictures {
+    split: Split,
     classes: Vec<String>,
     labels: Vec<u32>,
     store: Store,
@@ -97,12 +100,13 @@ impl Pictures {
     ///
     /// - CIFAR-10's binary version: a folder with `data_batch_1.bin` …, one with `cifar-10-batches-bin` in it, or the
     ///   archive `cifar-10-binary.tar.gz` itself;
-    /// - `train/CLASS/*.jpg` (`.jpeg`, `.png`) and `test/CLASS/…` or `val/CLASS/…`;
-    /// - an archive (`.tar`, `.tar.gz`, `.tgz`) for each split with `train`, `test` or `val` in its name and
+    /// - `train/CLASS/*.jpg` (`.jpeg`, `.png`), and `val/CLASS/…`, `test/CLASS/…` or both;
+    /// - an archive (`.tar`, `.tar.gz`, `.tgz`) for each split with `train`, `val` or `test` in its name and
     ///   `[SPLIT/]CLASS/NAME.jpg` in it.
     ///
-    /// Classes are in alphabetical order, those of CIFAR-10's binary version in its own, which is the same. A test split
-    /// has the classes of the training split where there is one. Pictures are sorted by class, then by name; those of
+    /// Classes are in alphabetical order, those of CIFAR-10's binary version in its own, which is the same. A held-out split
+    /// has the classes of the training split where there is one, and is taken for the other held-out split where that is not
+    /// there: [`Pictures::split`]. Pictures are sorted by class, then by name; those of
     /// CIFAR-10's binary version are in the order of the files.
     ///
     /// # Errors
@@ -127,37 +131,36 @@ impl Pictures {
                 "unpack archives of larger pictures; those of CIFAR-10 are for the networks of small ones",
             ));
         }
-        let (classes, labels, store) = match source {
-            Source::Batches(folder) => of_batches(binary::from_folder(&folder, split)?),
-            Source::BatchArchive(archive) => of_batches(binary::from_archive(&archive, split)?),
+        let (found, (classes, labels, store)) = match source {
+            Source::Batches(folder) => (binary::find(split), of_batches(binary::from_folder(&folder, split)?)),
+            Source::BatchArchive(archive) => (binary::find(split), of_batches(binary::from_archive(&archive, split)?)),
             Source::Archives(splits) => {
-                let archive = splits.path(split)?;
+                let (found, archive) = splits.find(split)?;
                 let place = archive.display().to_string();
                 let reading = Reading { place: &place, threads, skip_corrupt };
                 let (own, loaded) = archives::load(archive, split, reading)?;
-                let classes = match splits.train().filter(|_| split == Split::Test) {
+                let classes = match splits.path(Split::Train).filter(|_| split != Split::Train) {
                     Some(train) => archives::classes(train, Split::Train)?,
                     None => own.clone(),
                 };
-                of_loaded(&place, classes, &own, loaded)?
+                (found, of_loaded(&place, classes, &own, loaded)?)
             }
             Source::Folders(splits) => {
-                let root = splits.path(split)?;
-                for other in splits.others(split) {
-                    progress::note(format!("{} is used, and not {}", root.display(), other.display()));
-                }
+                let (found, root) = splits.find(split)?;
                 let place = root.display().to_string();
                 let folders = Folders::list(root)?;
-                let (train, own) = (splits.train().filter(|_| split == Split::Test), folders.classes());
+                let own = folders.classes();
+                let train = splits.path(Split::Train).filter(|_| split != Split::Train);
                 let classes = train.map_or_else(|| Ok(own.clone()), folders::class_names)?;
-                if options.kind == PictureKind::Small {
+                let parts = if options.kind == PictureKind::Small {
                     let reading = Reading { place: &place, threads, skip_corrupt };
                     of_loaded(&place, classes, &own, folders.load(reading)?)?
                 } else {
                     let numbers = numbers(&place, &classes, &own)?;
                     let labels = folders.class_numbers().filter_map(|class| numbers.get(class).copied()).collect();
                     (classes, labels, Store::Disk { folders, met: Mutex::default() })
-                }
+                };
+                (found, parts)
             }
         };
         if let ([class], Split::Train) = (classes.as_slice(), split) {
@@ -166,7 +169,7 @@ impl Pictures {
                 "warning: {place}: all pictures are of one class, {class}: is it a folder too low?"
             ));
         }
-        Ok(Pictures { classes, labels, store, threads, skip_corrupt, fingerprint: OnceLock::new() })
+        Ok(Pictures { split: found, classes, labels, store, threads, skip_corrupt, fingerprint: OnceLock::new() })
     }
 
     /// As [`Pictures::open`], of pictures for a network that takes those of `side` pixels a side, which decides how they are
@@ -192,6 +195,11 @@ impl Pictures {
             format!("{0} × {0}", pictures.side()),
             "give pictures of that size, or train a network for these",
         ))
+    }
+
+    /// Which split they are: the one that was asked for, or the other held-out one.
+    pub fn split(&self) -> Split {
+        self.split
     }
 
     /// The number of pictures.

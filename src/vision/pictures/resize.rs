@@ -100,7 +100,7 @@ pub(super) fn large(image: &RgbImage, tables: &Tables) -> Vec<f32> {
 }
 
 /// Pixel by pixel to plane by plane, normalised.
-fn planes(image: &RgbImage, tables: &Tables) -> Vec<f32> {
+pub(super) fn planes(image: &RgbImage, tables: &Tables) -> Vec<f32> {
     let bytes = image.as_raw();
     let plane = |(channel, table): (usize, &[f32; 256])| -> Vec<f32> {
         bytes.iter().skip(channel).step_by(3).map(|byte| table[usize::from(*byte)]).collect()

@@ -5,10 +5,6 @@ use std::path::{Path, PathBuf};
 use super::{archives, binary, folders};
 use crate::error::{Error, Result};
 
-/// What folders and archives for training are called.
-pub(super) const TRAIN_NAMES: [&str; 1] = ["train"];
-/// What those for the test are called; the first that is there counts.
-pub(super) const TEST_NAMES: [&str; 3] = ["test", "val", "valid"];
 /// What CIFAR-10's archive of binary files is called.
 const BINARY_ARCHIVE: &str = "cifar-10-binary";
 /// The folder in it.
@@ -19,48 +15,81 @@ const BINARY_FOLDER: &str = "cifar-10-batches-bin";
 pub enum Split {
     /// What is trained on.
     Train,
-    /// What is evaluated on: `test`, or `val` where there is no `test` with classes.
+    /// What training is watched by, and its best checkpoint chosen by: `val`, or the test where there is none.
+    Validation,
+    /// What the result is measured on: `test`, or `val` where there is no `test` with classes, as of ImageNet.
     Test,
+}
+
+impl Split {
+    /// Every one of them.
+    pub const ALL: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
+
+    /// What it is called on the command line, in messages, and as a folder.
+    pub fn name(self) -> &'static str {
+        self.names()[0]
+    }
+
+    /// What its folders and archives are called; the first that is there counts.
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Split::Train => &["train"],
+            Split::Validation => &["val", "valid", "validation"],
+            Split::Test => &["test"],
+        }
+    }
+
+    /// What is taken where it is not there.
+    fn instead(self) -> Option<Split> {
+        match self {
+            Split::Train => None,
+            Split::Validation => Some(Split::Test),
+            Split::Test => Some(Split::Validation),
+        }
+    }
+
+    /// Whether a folder of this name may hold its classes, or those of what is taken in its place.
+    pub(super) fn is_called(self, name: &str) -> bool {
+        [Some(self), self.instead()].into_iter().flatten().any(|split| split.names().contains(&name))
+    }
+
+    /// Whether a folder of this name may be any split's.
+    pub(super) fn any_is_called(name: &str) -> bool {
+        Split::ALL.into_iter().any(|split| split.names().contains(&name))
+    }
 }
 
 /// Where the splits are.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Splits {
     root: PathBuf,
-    train: Option<PathBuf>,
-    test: Option<PathBuf>,
+    /// In the order of [`Split::ALL`].
+    paths: [Option<PathBuf>; 3],
 }
 
 impl Splits {
-    /// Where this split is.
+    /// Where this split is, or what is taken in its place, and which of them that is.
     ///
     /// # Errors
-    /// [`Error::Content`] where it is not there.
-    pub(super) fn path(&self, split: Split) -> Result<&Path> {
-        let path = if split == Split::Train { &self.train } else { &self.test };
-        path.as_deref().ok_or_else(|| {
-            let (expected, other) = match split {
-                Split::Train => ("a folder or an archive with `train` in its name", "the test"),
-                Split::Test => ("a folder or an archive with `test` or `val` in its name", "training"),
+    /// [`Error::Content`] where neither is there.
+    pub(super) fn find(&self, split: Split) -> Result<(Split, &Path)> {
+        let mut choices = [Some(split), split.instead()].into_iter().flatten();
+        choices.find_map(|split| Some((split, self.path(split)?))).ok_or_else(|| {
+            let (expected, found) = match split {
+                Split::Train => ("a folder or an archive with `train` in its name", "only what is held out"),
+                _ => ("a folder or an archive with `test` or `val` in its name", "only one for training"),
             };
-            Error::content(
-                self.root.display().to_string(),
-                expected,
-                format!("only one for {other}"),
-                "put it beside the other",
-            )
+            Error::content(self.root.display().to_string(), expected, found, "put it beside the other")
         })
     }
 
-    /// Folders that could be this split's, and are not.
-    pub(super) fn others(&self, split: Split) -> Vec<PathBuf> {
-        let names = TEST_NAMES.iter().filter(|_| split == Split::Test).map(|name| self.root.join(name));
-        names.filter(|folder| has_folders(folder) && Some(folder) != self.test.as_ref()).collect()
+    /// Where this very split is.
+    pub(super) fn path(&self, split: Split) -> Option<&Path> {
+        self.paths[split as usize].as_deref()
     }
 
-    /// Where the training split is.
-    pub(super) fn train(&self) -> Option<&Path> {
-        self.train.as_deref()
+    fn are_missing(&self) -> bool {
+        self.paths.iter().all(Option::is_none)
     }
 }
 
@@ -108,12 +137,8 @@ pub(super) fn recognise(path: &Path) -> Result<Source> {
     if names.iter().any(|name| name == BINARY_FOLDER) && path.join(BINARY_FOLDER).is_dir() {
         return Ok(Source::Batches(path.join(BINARY_FOLDER)));
     }
-    let folders = Splits {
-        root: path.to_path_buf(),
-        train: split_folder(path, &TRAIN_NAMES),
-        test: split_folder(path, &TEST_NAMES),
-    };
-    if folders.train.is_some() || folders.test.is_some() {
+    let folders = split_folders(path);
+    if !folders.are_missing() {
         return Ok(Source::Folders(folders));
     }
     let is_archive = |name: &&String| {
@@ -125,19 +150,29 @@ pub(super) fn recognise(path: &Path) -> Result<Source> {
         return Ok(Source::BatchArchive(path.join(name)));
     }
     let archives = split_archives(path, &found)?;
-    if archives.train.is_none() && archives.test.is_none() {
+    if archives.are_missing() {
         return Err(nothing(path, &names));
     }
-    if let (Some(train), Some(test)) = (&archives.train, &archives.test) {
-        archives::check_different(train, test)?;
+    let there: Vec<&PathBuf> = archives.paths.iter().flatten().collect();
+    for (place, archive) in there.iter().enumerate() {
+        there[..place].iter().try_for_each(|other| archives::check_different(other, archive))?;
     }
     Ok(Source::Archives(archives))
 }
 
-/// The folder of a split: the first of these names that has folders in it, or else the first that is there.
-fn split_folder(path: &Path, names: &[&str]) -> Option<PathBuf> {
-    let there: Vec<PathBuf> = names.iter().map(|name| path.join(name)).filter(|folder| folder.is_dir()).collect();
-    there.iter().find(|folder| has_folders(folder)).or(there.first()).cloned()
+/// The folder of every split: the first of its names that has folders in it. Where no held-out split has one, what is there
+/// without, for a message.
+fn split_folders(path: &Path) -> Splits {
+    let there = |split: Split| split.names().iter().map(|name| path.join(name)).filter(|folder| folder.is_dir());
+    let mut paths = Split::ALL.map(|split| there(split).find(|folder| has_folders(folder)));
+    let [train, validation, test] = &mut paths;
+    if train.is_none() {
+        *train = there(Split::Train).next();
+    }
+    if validation.is_none() && test.is_none() {
+        *test = there(Split::Test).chain(there(Split::Validation)).next();
+    }
+    Splits { root: path.to_path_buf(), paths }
 }
 
 fn has_folders(folder: &Path) -> bool {
@@ -146,28 +181,31 @@ fn has_folders(folder: &Path) -> bool {
 
 fn split_archives(path: &Path, found: &[&str]) -> Result<Splits> {
     let place = || path.display().to_string();
-    let has = |name: &str, part: &str| name.to_ascii_lowercase().contains(part);
-    let of = |parts: &[&str]| {
-        let with = |part: &&str| -> Vec<&str> { found.iter().copied().filter(|name| has(name, part)).collect() };
-        let named = parts.iter().map(with).find(|named| !named.is_empty()).unwrap_or_default();
+    let of = |split: Split| {
+        // Every name of validation begins with its first.
+        let is_named = |name: &str, split: Split| name.to_ascii_lowercase().contains(split.name());
+        // "Interval-train" is no validation.
+        let others: &[Split] = if split == Split::Validation { &[Split::Train, Split::Test] } else { &[] };
+        let is_of = |name: &&str| is_named(name, split) && !others.iter().any(|other| is_named(name, *other));
+        let named: Vec<&str> = found.iter().copied().filter(is_of).collect();
         match named.as_slice() {
             [] => Ok(None),
             [name] => Ok(Some(path.join(name))),
             several => Err(Error::content(
                 place(),
-                format!("one archive with `{}` in its name", parts.join("` or `")),
+                format!("one archive with `{}` in its name", split.name()),
                 several.join(" and "),
                 "keep one of them",
             )),
         }
     };
-    let splits = Splits { root: path.to_path_buf(), train: of(&TRAIN_NAMES)?, test: of(&TEST_NAMES)? };
-    if splits.train.is_some() && splits.train == splits.test {
+    let paths = [of(Split::Train)?, of(Split::Validation)?, of(Split::Test)?];
+    if paths[Split::Train as usize].is_some() && paths[Split::Train as usize] == paths[Split::Test as usize] {
         let found = found.join(", ");
         let next = "rename it: `train` or `test`";
         return Err(Error::content(place(), "an archive for each split", format!("one for both: {found}"), next));
     }
-    Ok(splits)
+    Ok(Splits { root: path.to_path_buf(), paths })
 }
 
 fn nothing(path: &Path, names: &[String]) -> Error {
@@ -210,13 +248,26 @@ mod tests {
         assert_eq!(recognise(&archive).unwrap(), Source::BatchArchive(archive));
         let dir = folder(&["train/cat/1.png", "val/cat/1.png", "test/1.png"]);
         let Source::Folders(splits) = recognise(dir.path()).unwrap() else { panic!() };
-        assert_eq!(splits.path(Split::Train).unwrap(), dir.path().join("train"));
+        let in_dir = |split, name| Ok::<_, String>((split, dir.path().join(name)));
+        let find = |splits: &Splits, split| {
+            splits.find(split).map(|(split, path)| (split, path.to_path_buf())).map_err(|error| error.to_string())
+        };
+        assert_eq!(find(&splits, Split::Train), in_dir(Split::Train, "train"));
         // ImageNet's test pictures have no classes.
-        assert_eq!(splits.path(Split::Test).unwrap(), dir.path().join("val"));
-        let dir = folder(&["x-TRAIN.tar", "x-val.tgz", "other.tar"]);
+        assert_eq!(find(&splits, Split::Test), in_dir(Split::Validation, "val"));
+        let dir = folder(&["train/cat/1.png", "valid/cat/1.png", "test/cat/1.png"]);
+        let Source::Folders(splits) = recognise(dir.path()).unwrap() else { panic!() };
+        for (split, name) in Split::ALL.into_iter().zip(["train", "valid", "test"]) {
+            assert_eq!(find(&splits, split), Ok((split, dir.path().join(name))));
+        }
+        let dir = folder(&["x-TRAIN.tar", "x-val.tgz", "other.tar", "interval-test.tar"]);
         let Source::Archives(splits) = recognise(dir.path()).unwrap() else { panic!() };
-        assert_eq!(splits.path(Split::Train).unwrap(), dir.path().join("x-TRAIN.tar"));
-        assert_eq!(splits.path(Split::Test).unwrap(), dir.path().join("x-val.tgz"));
+        for (split, name) in Split::ALL.into_iter().zip(["x-TRAIN.tar", "x-val.tgz", "interval-test.tar"]) {
+            assert_eq!(find(&splits, split), Ok((split, dir.path().join(name))));
+        }
+        let dir = folder(&["train.tar", "test.tar"]);
+        let Source::Archives(splits) = recognise(dir.path()).unwrap() else { panic!() };
+        assert_eq!(find(&splits, Split::Validation), Ok((Split::Test, dir.path().join("test.tar"))));
     }
 
     #[test]
@@ -229,7 +280,8 @@ mod tests {
         assert!(message(&["same-train.tar", "same-test.tar"]).contains("the same archive twice"));
         let dir = folder(&["train.tar"]);
         let Source::Archives(splits) = recognise(dir.path()).unwrap() else { panic!() };
-        assert!(splits.path(Split::Test).unwrap_err().to_string().contains("only one for training"));
+        assert!(splits.find(Split::Test).unwrap_err().to_string().contains("only one for training"));
+        assert!(message(&["same-train.tar", "same-val.tar", "a-test.tar"]).contains("the same archive twice"));
         assert!(recognise(&dir.path().join("nowhere")).is_err());
     }
 }

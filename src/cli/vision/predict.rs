@@ -1,0 +1,110 @@
+//! `nmt vision predict`: the classes of pictures that nobody has sorted.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use nmt::Result;
+use nmt::error::Error;
+use nmt::machine;
+use nmt::progress::Progress;
+use nmt::vision::pictures::{PictureOptions, Unlabelled};
+use nmt::vision::{classes_of, predict};
+use serde_json::json;
+
+use super::trained::{TrainedOptions, load};
+
+/// Arguments of `nmt vision predict`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  nmt vision predict --model run cat.jpg pictures/
+  find pictures -name '*.png' | nmt vision predict --model run --top 5 --json -")]
+pub struct PredictArgs {
+    #[command(flatten)]
+    trained: TrainedOptions,
+    /// Pictures, and folders, of which all pictures are taken; `-`: their names from standard input, one a line
+    #[arg(required = true, value_name = "PICTURE")]
+    pictures: Vec<PathBuf>,
+    /// How many classes to name of every picture, the most probable first
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    top: u32,
+    /// Pictures of a batch [default: as in training]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: Option<u32>,
+    /// Leave corrupt pictures out, with their names, instead of failing
+    #[arg(long)]
+    skip_corrupt: bool,
+    /// Print a JSON object for every picture
+    #[arg(long)]
+    json: bool,
+}
+
+impl PredictArgs {
+    /// Print a line for every picture, in their order: its name, and class and probability, separated by tabs.
+    pub fn run(&self) -> Result<()> {
+        let (checkpoint, config) = self.trained.find()?;
+        let architecture = config.network.architecture;
+        let options = PictureOptions {
+            skip_corrupt: self.skip_corrupt,
+            threads: usize::try_from(tch::get_num_threads()).ok(),
+            ..PictureOptions::default()
+        };
+        let network = (architecture.name(), architecture.pictures().0);
+        let mut pictures = Unlabelled::find(network, &self.paths()?, options)?;
+        let classes = classes_of(&checkpoint)?;
+        let device = machine::device();
+        let (network, theta) = load(&checkpoint, &config, &classes, device)?;
+        let (total, batch_size) =
+            (pictures.files().len(), self.batch_size.map_or(config.training.batch_size, |size| size as usize).max(1));
+        let mut progress = Progress::new("predict", Some(total as u64));
+        for start in (0..total).step_by(batch_size) {
+            let (places, batch) = pictures.batch(start, batch_size, device)?;
+            let found = batch.map_or(Ok(Vec::new()), |batch| {
+                predict(&network, &theta, &batch, self.top as usize, config.training.compute.kind())
+            })?;
+            let line = |(place, found): (&usize, &Vec<(usize, f64)>)| {
+                let named: Vec<(&str, f64)> =
+                    found.iter().map(|(class, share)| (classes[*class].as_str(), *share)).collect();
+                self.line(&pictures.files()[*place], &named)
+            };
+            let lines: String = places.iter().zip(&found).map(line).collect();
+            super::super::print(&lines)?;
+            progress.add(batch_size.min(total - start) as u64);
+        }
+        drop(progress);
+        pictures.note_met();
+        Ok(())
+    }
+
+    /// What the arguments name, with what standard input names in the place of `-`.
+    fn paths(&self) -> Result<Vec<PathBuf>> {
+        let mut paths = Vec::new();
+        for path in &self.pictures {
+            if path != Path::new("-") {
+                paths.push(path.clone());
+                continue;
+            }
+            for line in std::io::stdin().lock().lines() {
+                let line = line.map_err(Error::io("read", "standard input"))?;
+                paths.extend((!line.is_empty()).then(|| PathBuf::from(line)));
+            }
+        }
+        Ok(paths)
+    }
+
+    fn line(&self, picture: &Path, found: &[(&str, f64)]) -> String {
+        let picture = picture.display().to_string();
+        if self.json {
+            let class = |(class, share): &(&str, f64)| json!({"class": class, "probability": share});
+            let classes: Vec<serde_json::Value> = found.iter().map(class).collect();
+            return format!("{}\n", json!({"picture": picture, "classes": classes}));
+        }
+        let columns: String = found.iter().map(|(class, share)| format!("\t{}\t{share:.4}", column(class))).collect();
+        format!("{}{columns}\n", column(&picture))
+    }
+}
+
+/// A name that ends no column and no line.
+fn column(name: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    name.chars().map(shown).collect()
+}
