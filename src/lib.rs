@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod counted;
 pub mod data;
 pub mod decode;
 pub mod error;

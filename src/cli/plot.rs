@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use nmt::plot::{Format, heat_maps, learning_curve, learning_curve_csv, read_maps, scale_trajectory};
 use nmt::train::LOG;
-use nmt::{Error, progress};
+use nmt::Error;
 
 /// Arguments of `nmt plot`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,7 @@ pub struct PlotArgs {
 impl PlotArgs {
     /// Draw, and say what was written.
     pub fn run(&self) -> nmt::Result<()> {
+        let mut written = format!("{}\n", self.output.display());
         if let Some(trajectory) = &self.gradinit {
             scale_trajectory(trajectory, &self.output)?;
         } else if let Some(table) = &self.map {
@@ -39,11 +40,10 @@ impl PlotArgs {
             learning_curve(&runs, &self.output)?;
             if let Some(csv) = &self.csv {
                 learning_curve_csv(&runs, csv)?;
-                progress::note(format!("wrote {}", csv.display()));
+                written.push_str(&format!("{}\n", csv.display()));
             }
         }
-        progress::note(format!("wrote {}", self.output.display()));
-        Ok(())
+        super::print(&written)
     }
 }
 

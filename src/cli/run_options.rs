@@ -19,6 +19,7 @@ use tch::{Kind, Tensor};
 use super::gradinit_learn::LEARNT_FOR;
 use super::model_options::{ConfigOptions, name_of};
 use super::processes::Processes;
+use super::signals;
 
 /// The run folder and what it begins with.
 #[derive(Debug, clap::Args)]
@@ -49,6 +50,12 @@ impl RunOptions {
     fn settings(&self) -> [Option<String>; 2] {
         [("detect_anomaly", self.detect_anomaly), ("tensorboard", self.tensorboard)]
             .map(|(key, given)| given.then(|| format!("training.{key}=true")))
+    }
+
+    /// Watch for signals; a dry run has nothing to save, and ends at the first.
+    pub fn watch(&self) -> Result<impl Fn() -> Option<i32> + use<>> {
+        let watched = (!self.dry_run).then(signals::watch).transpose()?;
+        Ok(move || watched.as_ref().and_then(|signal| signal()))
     }
 
     /// Print what training would need, to where `--stop-after` or `--stop-after-epoch` stops it.

@@ -1,5 +1,6 @@
 //! Lines of more subwords than a model takes.
 
+use nmt::counted::Counted;
 use nmt::data::EOS;
 use nmt::progress;
 
@@ -14,15 +15,12 @@ pub enum TooLong {
     Skip,
 }
 
-/// Lines that are named at the end.
-const NAMED: usize = 5;
-
 /// Takes sentences that are too long for what the model takes.
 pub struct Fitting {
     choice: TooLong,
     longest: usize,
-    count: usize,
-    named: Vec<String>,
+    /// The lines that did not fit.
+    lines: Counted,
 }
 
 /// A batch of sentences that all fit.
@@ -37,7 +35,7 @@ pub struct Fitted {
 impl Fitting {
     /// Of a model that takes `longest` subwords, `</s>` included.
     pub fn new(choice: TooLong, longest: usize) -> Fitting {
-        Fitting { choice, longest, count: 0, named: Vec::new() }
+        Fitting { choice, longest, lines: Counted::default() }
     }
 
     /// Make `sentences`, the first of which is that of line `first_line`, fit.
@@ -61,10 +59,7 @@ impl Fitting {
                 }
             }
             sentences[place].push(EOS);
-            self.count += 1;
-            if self.named.len() < NAMED {
-                self.named.push((first_line + place).to_string());
-            }
+            self.lines.add(|| (first_line + place).to_string());
         }
         fitted
     }
@@ -74,16 +69,16 @@ impl Drop for Fitting {
     /// Say on standard error how many did not fit, however it ends.
     fn drop(&mut self) {
         let what = match self.choice {
-            _ if self.count == 0 => return,
+            _ if self.lines.count() == 0 => return,
             TooLong::Truncate => "translated as far as that",
             TooLong::Fail | TooLong::Skip => "not translated",
         };
-        let more = if self.count > self.named.len() { ", …" } else { "" };
+        let lines = if self.lines.count() == 1 { "line of" } else { "lines of" };
         progress::note(format!(
-            "of more than {1} subwords, and {what}: {0}, line {2}{more}",
-            if self.count == 1 { "1 line".to_string() } else { format!("{} lines", self.count) },
+            "{} {lines} more than {} subwords, {what}: line {}",
+            self.lines.count(),
             self.longest,
-            self.named.join(", ")
+            self.lines.names()
         ));
     }
 }
@@ -98,12 +93,12 @@ mod tests {
         let fit = |choice, mut sentences| {
             let mut fitting = Fitting::new(choice, 3);
             let fitted = fitting.fit(&mut sentences, 10);
-            (sentences, fitted.skipped, fitted.failed, fitting.named.join(" "))
+            (sentences, fitted.skipped, fitted.failed, fitting.lines.names())
         };
         let cut = vec![vec![7, EOS], vec![5, 6, EOS], vec![EOS], vec![9, 9, EOS]];
-        assert_eq!(fit(TooLong::Truncate, batch()), (cut, vec![], None, "11 13".into()));
+        assert_eq!(fit(TooLong::Truncate, batch()), (cut, vec![], None, "11, 13".into()));
         let left = vec![vec![7, EOS], vec![EOS], vec![EOS], vec![EOS]];
-        assert_eq!(fit(TooLong::Skip, batch()), (left, vec![1, 3], None, "11 13".into()));
+        assert_eq!(fit(TooLong::Skip, batch()), (left, vec![1, 3], None, "11, 13".into()));
         assert_eq!(fit(TooLong::Fail, batch()), (vec![vec![7, EOS]], vec![], Some(5), String::new()));
     }
 }

@@ -14,7 +14,6 @@ use nmt::{Result, progress};
 use super::model_options::{ConfigOptions, PrintConfig, name_of, setting};
 use super::processes::Processes;
 use super::run_options::RunOptions;
-use super::signals;
 
 /// Arguments of `nmt train`.
 #[derive(Debug, clap::Args)]
@@ -84,7 +83,7 @@ impl TrainArgs {
         let settings = config.training_loop(processes.all.size());
         let stop_after = self.stop_after.map(StopAfter::Update);
         self.run.note_unused(resume, &self.config, stop_after, &settings);
-        let signal = signals::watch()?;
+        let signal = self.run.watch()?;
         let read = |path: &Path| load_weights(path, model.layout(), &identity);
         let fresh = || initialise(&config, &model, || open("train"), device, &signal);
         let start = || self.run.start(&model, &config.optimizer, read, fresh);

@@ -109,7 +109,7 @@ impl<'a, B: DrawingBackend> Panel<'a, B> {
 
     /// The same with others beside it, close to the right edge of its area.
     pub fn beside(area: &'a Area<B>, x: &Axis, y: &Axis, lowest: bool) -> Drawn<B, Panel<'a, B>> {
-        Panel::with_margin(area, x, y, lowest, MARGIN / 2)
+        Panel::with_margin(area, x, y, lowest, 2 * MARGIN)
     }
 
     fn with_margin(area: &'a Area<B>, x: &Axis, y: &Axis, lowest: bool, right: u32) -> Drawn<B, Panel<'a, B>> {

@@ -11,6 +11,7 @@ use super::run::LoopConfig;
 use super::update::accumulate;
 use crate::error::{Error, Result};
 use crate::optim::clip;
+use crate::progress::Progress;
 use crate::task::Task;
 
 /// Batches that are trained on to tell how long all of them take.
@@ -55,6 +56,8 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
         return Err(Error::content("the training data", "at least one batch", "none", "give more text"));
     };
     // Seconds of a batch's gradient, and of a step along it.
+    let sample: Vec<&Vec<usize>> = batches.iter().step_by(batches.len().div_ceil(SAMPLE)).collect();
+    let mut progress = Progress::new("try batches", Some(sample.len() as u64 + 1));
     let mut train_on = |batch: &Vec<usize>| -> Result<[f64; 2]> {
         let start = Instant::now();
         let mut sums = accumulate(task, data, &checkpoint.theta, [(0, batch)], None, config.compute, config.seed)?;
@@ -62,10 +65,10 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
         sums.gradient /= sums.count as f64;
         clip(&mut sums.gradient, config.clip_norm);
         checkpoint.optimizer.step(&mut checkpoint.theta, &sums.gradient, 0.0);
+        progress.add(1);
         Ok([gradient, start.elapsed().as_secs_f64() - gradient])
     };
     train_on(largest)?;
-    let sample: Vec<&Vec<usize>> = batches.iter().step_by(batches.len().div_ceil(SAMPLE)).collect();
     let (mut gradients, mut steps) = (0.0, 0.0);
     for batch in &sample {
         let [gradient, step] = train_on(batch)?;

@@ -12,7 +12,6 @@ use nmt::{Result, progress};
 use super::super::model_options::{PrintConfig, name_of, setting};
 use super::super::processes::Processes;
 use super::super::run_options::RunOptions;
-use super::super::signals;
 use super::options::{NetworkOptions, PictureOptions, network_for};
 
 /// Arguments of `nmt vision train`.
@@ -62,7 +61,7 @@ impl VisionTrainArgs {
         let settings = config.training_loop(data.pictures().len(), processes.all.size());
         let stop_after = self.stop_after_epoch.map(StopAfter::Epoch);
         self.run.note_unused(resume, &self.network.config, stop_after, &settings);
-        let signal = signals::watch()?;
+        let signal = self.run.watch()?;
         let read = |path: &Path| match self.new_head {
             true => with_new_head(path, &network, &config.network, &draw(&config, &network)),
             false => load_weights(path, network.layout(), &identity),

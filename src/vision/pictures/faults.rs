@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::decode::Converted;
+use crate::counted::Counted;
 use crate::progress;
-
-/// Corrupt pictures that are named.
-const NAMED: usize = 5;
 
 fn pictures_were(count: usize) -> String {
     if count == 1 { "1 picture was".into() } else { format!("{count} pictures were") }
@@ -18,7 +16,7 @@ pub(super) struct Met {
     converted: [BTreeSet<usize>; 4],
     corrupt: BTreeSet<usize>,
     /// The first corrupt ones, with what is wrong with them.
-    named: Vec<String>,
+    named: Counted,
 }
 
 impl Met {
@@ -37,15 +35,12 @@ impl Met {
 
     /// Picture `index` is left out; what there is to say, as in [`Met::read`].
     pub(super) fn skip(&mut self, index: usize, name: impl FnOnce() -> String, reason: &str) -> Option<String> {
-        let new = self.corrupt.insert(index);
-        match (new, self.corrupt.len()) {
-            (true, ..=NAMED) => {
-                let name = name();
-                self.named.push(format!("{name} ({reason})"));
-                Some(format!("{name} is corrupt and left out: {reason}"))
-            }
-            (true, count) if count == NAMED + 1 => Some("more pictures are corrupt and left out".into()),
-            _ => None,
+        if !self.corrupt.insert(index) {
+            return None;
+        }
+        match self.named.add(|| format!("{} ({reason})", name())) {
+            Some(named) => Some(format!("corrupt and left out: {named}")),
+            None => self.named.is_first_unnamed().then(|| "more pictures are corrupt and left out".into()),
         }
     }
 
@@ -62,9 +57,8 @@ impl Met {
         };
         let mut lines: Vec<String> = kinds.map(line).collect();
         if self.skipped() > 0 {
-            let more = if self.skipped() > self.named.len() { ", …" } else { "" };
-            let named = self.named.join(", ");
-            lines.push(format!("{place}: {} corrupt and left out: {named}{more}", pictures_were(self.skipped())));
+            let named = self.named.names();
+            lines.push(format!("{place}: {} corrupt and left out: {named}", pictures_were(self.skipped())));
         }
         lines
     }
@@ -77,18 +71,12 @@ impl Met {
 
 /// Files of a split that are no pictures.
 #[derive(Debug, Default)]
-pub(super) struct Ignored {
-    named: Vec<String>,
-    count: usize,
-}
+pub(super) struct Ignored(Counted);
 
 impl Ignored {
     /// One more.
     pub(super) fn add(&mut self, name: impl FnOnce() -> String) {
-        self.count += 1;
-        if self.named.len() < NAMED {
-            self.named.push(name());
-        }
+        self.0.add(name);
     }
 
     /// Say how many on standard error.
@@ -97,10 +85,9 @@ impl Ignored {
     }
 
     fn line(&self, place: &str) -> Option<String> {
-        let what = if self.count == 1 { "1 is no picture".into() } else { format!("{} are no pictures", self.count) };
-        let more = if self.count > self.named.len() { ", …" } else { "" };
-        let named = self.named.join(", ");
-        (self.count > 0).then(|| format!("{place}: {what} (.jpg, .jpeg, .png) and left out: {named}{more}"))
+        let (count, named) = (self.0.count(), self.0.names());
+        let what = if count == 1 { "1 is no picture".into() } else { format!("{count} are no pictures") };
+        (count > 0).then(|| format!("{place}: {what} (.jpg, .jpeg, .png) and left out: {named}"))
     }
 }
 
