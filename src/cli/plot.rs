@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use nmt::Error;
 use nmt::plot::{Format, heat_maps, learning_curve, learning_curve_csv, read_maps, scale_trajectory};
 use nmt::train::LOG;
-use nmt::Error;
 
 /// Arguments of `nmt plot`.
 #[derive(Debug, clap::Args)]

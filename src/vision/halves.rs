@@ -4,7 +4,7 @@ use std::iter::Peekable;
 
 use tch::Tensor;
 
-use super::network::PictureBatch;
+use super::batch::PictureBatch;
 use super::pictures::PictureData;
 use crate::error::{Error, Result};
 use crate::init::gradinit::{Halves, halves};

@@ -1,6 +1,7 @@
 //! Image classification over the same parts as translation: θ, GradInit, MetaInit, optimisers and the training loop.
 
 mod architecture;
+mod batch;
 mod config;
 mod halves;
 mod identity;
@@ -16,6 +17,7 @@ mod published;
 mod validation;
 
 pub use architecture::Architecture;
+pub use batch::PictureBatch;
 pub use config::{
     NetworkConfig, VisionConfig, VisionInitConfig, VisionInitMethod, VisionTrainingConfig, VisionValidationConfig,
 };
@@ -26,7 +28,7 @@ pub use kaiming::{fixup, kaiming};
 pub use module::{
     BatchNorm, Builder, Convolution, Geometry, Linear, Module, Pass, Plain, Residual, Sequence, Statistics,
 };
-pub use network::{Classifier, PictureBatch};
+pub use network::Classifier;
 pub use new_head::with_new_head;
 pub use predict::predict;
 pub use validation::{Accuracy, evaluate};

@@ -3,20 +3,11 @@
 use tch::{Device, Kind, Reduction, Tensor};
 
 use super::architecture::Architecture;
+use super::batch::PictureBatch;
 use super::module::{Builder, Module, Pass, Statistics};
 use super::nets;
 use crate::params::{Block, BlockKind, Layout};
 use crate::task::{Loss, Mode, Purpose, Task};
-
-/// A batch of pictures.
-pub struct PictureBatch {
-    /// `[images, 3, height, width]`, fp32, normalised.
-    pub pictures: Tensor,
-    /// `[images]`, int64.
-    pub classes: Tensor,
-    /// MixUp: the other class of every picture, and the share of the first, from 0 to 1.
-    pub mixed: Option<(Tensor, f64)>,
-}
 
 /// A network with its loss.
 pub struct Classifier {

@@ -14,7 +14,7 @@ use super::prefetch::Loader;
 use super::prepare::{Prepared, prepare};
 use crate::error::{Error, Result};
 use crate::train::{TrainingData, Units};
-use crate::vision::PictureBatch;
+use crate::vision::batch::PictureBatch;
 
 /// A split in batches.
 #[derive(Debug)]
