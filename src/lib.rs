@@ -24,6 +24,7 @@ pub mod import;
 pub mod init;
 pub mod kernels;
 pub mod machine;
+mod memory;
 pub mod model;
 pub mod optim;
 pub mod params;

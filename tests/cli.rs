@@ -233,7 +233,7 @@ fn a_table_of_scores_is_drawn_as_maps() {
     let lab = Lab::new();
     let head = "method,learning_rate,beta2,value,runs\n";
     std::fs::write(lab.path("m.csv"), format!("{head}Admin,5e-4,0.98,36.1,4\nGradInit,5e-4,0.98,36.0,4\n")).unwrap();
-    assert_eq!(lab.nmt(&["plot", "--map", "m.csv", "--output", "m.svg"]).ok(), "");
+    assert_eq!(lab.nmt(&["plot", "--map", "m.csv", "--output", "m.svg"]).ok(), "m.svg\n");
     let svg = std::fs::read_to_string(lab.path("m.svg")).unwrap();
     assert!(svg.contains("\nGradInit (mean of 4 runs)\n") && svg.contains("\n36.1\n"), "{svg}");
     std::fs::write(lab.path("m.csv"), format!("{head}Admin,5e-4,0.98,good,4\n")).unwrap();

@@ -236,7 +236,7 @@ fn other_pictures_are_refused() {
     let resume = ["--threads=1", "vision", "train", "--data=cifar", "--output=run", "--resume"];
     for (file, message) in [
         ("data_batch_3.bin", "the data that the run began with"),
-        ("test_batch.bin", "pictures that the run has validated on"),
+        ("test_batch.bin", "pictures of `test` that the run has validated on"),
     ] {
         let path = lab.path("cifar").join(file);
         let before = std::fs::read(&path).unwrap();

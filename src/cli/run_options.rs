@@ -108,7 +108,7 @@ impl RunOptions {
         let last = self.output.join(LAST);
         let message =
             format!("{}: expected the {what} that the run has validated on so far, found other ones", last.display());
-        Err(Error::usage(message, "put them back: scores of different ones can't be compared"))
+        Err(Error::usage(message, "put them back, or start a new run: scores of different ones can't be compared"))
     }
 
     /// The configuration of the run folder.

@@ -47,10 +47,10 @@ pub struct Outcome {
     pub validation_bleu: Option<f64>,
     /// The same on the test split.
     pub test_bleu: Option<f64>,
-    /// Accuracy on the test split after the first epoch, in per cent (the paper's Acc₀).
+    /// Accuracy on the validation split, which of CIFAR-10 is the test, after the first epoch, in per cent (the paper's Acc₀).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_accuracy: Option<f64>,
-    /// The best accuracy on the test split, in per cent (the paper's Acc_best).
+    /// The best accuracy on the validation split, in per cent (the paper's Acc_best).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_accuracy: Option<f64>,
     /// The gradient's norm in the last iteration of GradInit (the paper's ‖g‖₂ in Table 4), from its trajectory; none without

@@ -202,9 +202,30 @@ impl Layout {
         with_safetensors(path, |tensors| prefixes.iter().map(|prefix| self.read(path, tensors, prefix)).collect())
     }
 
+    /// As [`Layout::load`] without a prefix, but for the blocks that `instead` gives.
+    ///
+    /// # Errors
+    /// As [`Layout::load`].
+    pub fn load_but(&self, path: &Path, instead: impl Fn(&str) -> Option<Tensor>) -> Result<Tensor> {
+        with_safetensors(path, |tensors| self.read_but(path, tensors, "", instead))
+    }
+
     fn read(&self, path: &Path, tensors: &SafeTensors, prefix: &str) -> Result<Tensor> {
+        self.read_but(path, tensors, prefix, |_| None)
+    }
+
+    fn read_but(
+        &self,
+        path: &Path,
+        tensors: &SafeTensors,
+        prefix: &str,
+        instead: impl Fn(&str) -> Option<Tensor>,
+    ) -> Result<Tensor> {
         let place = path.display().to_string();
         self.gather(&place, |name| {
+            if let Some(tensor) = instead(name) {
+                return Ok(Some(tensor));
+            }
             let Ok(view) = tensors.tensor(&format!("{prefix}{name}")) else { return Ok(None) };
             if !matches!(view.dtype(), Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16) {
                 let expected = format!("`{name}` of floating-point numbers");
@@ -250,8 +271,8 @@ impl Layout {
                     place,
                     format!("`{}` of shape {:?}", block.name, block.shape),
                     format!("shape {:?}", tensor.size()),
-                    "the file was made with other model sizes or dictionaries: give every command the same --data, \
-                     --config and --set",
+                    "the file was made with other model sizes, dictionaries or classes: give every command the same --data, \
+                     --config and --set (for other classes: nmt vision train --new-head)",
                 ));
             }
             if tensor.isfinite().all().int64_value(&[]) == 0 {

@@ -300,7 +300,12 @@ pub fn check_metadata(path: &Path, identity: &BTreeMap<String, String>) -> Resul
                 path.display().to_string(),
                 format!("parameters for data whose {key} {expected}"),
                 format!("those of a network trained on data whose {key} {found}"),
-                "give the data that it was trained on, or parameters for these data",
+                match key.as_str() {
+                    "classes" => {
+                        "give the data that it was trained on, or train on with a linear layer for these: --new-head"
+                    }
+                    _ => "give the data that it was trained on, or parameters for these data",
+                },
             ));
         }
     }

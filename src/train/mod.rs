@@ -8,7 +8,6 @@ mod data;
 mod events;
 mod lock;
 mod log;
-mod memory;
 mod rehearsal;
 mod retention;
 mod run;

@@ -4,9 +4,9 @@ use tch::{Kind, Tensor};
 
 use super::communicator::{Communicator, sums};
 use super::data::{TrainingData, largest};
-use super::memory::watch;
 use super::run::LoopConfig;
 use crate::error::{Error, Result};
+use crate::memory::watch;
 use crate::random::split_mix;
 use crate::task::{Mode, Task};
 

@@ -8,11 +8,15 @@ use crate::error::{Error, Result};
 use crate::params::safetensors_metadata;
 use crate::train::NETWORK;
 
+/// The names of the classes, with spaces between them: what is compared.
 const CLASSES: &str = "classes";
+/// The same as a JSON list, which tells names with spaces apart; earlier versions did not write it.
+const CLASS_NAMES: &str = "names_of_classes";
 
 /// What has to be equal where parameters are loaded: the network and the names of its classes.
 pub fn identity(network: &NetworkConfig, classes: &[String]) -> BTreeMap<String, String> {
-    BTreeMap::from([(CLASSES.to_string(), written(classes)), network_entry(network)])
+    let names = serde_json::Value::from(classes).to_string();
+    BTreeMap::from([(CLASSES.to_string(), classes.join(" ")), (CLASS_NAMES.to_string(), names), network_entry(network)])
 }
 
 /// What has to be equal where parameters are taken for other classes.
@@ -25,45 +29,47 @@ fn network_entry(network: &NetworkConfig) -> (String, String) {
     (NETWORK.to_string(), format!("{} {norm}", network.architecture.name()))
 }
 
-/// The classes that a checkpoint is for, in the order of its logits.
+/// The classes that a checkpoint is for, in the order of its logits. In one of an earlier version names with spaces are not
+/// told apart.
 ///
 /// # Errors
 /// [`Error::Content`] where the file is damaged, or does not say it.
 pub fn classes_of(checkpoint: &Path) -> Result<Vec<String>> {
     let metadata = safetensors_metadata(checkpoint)?;
-    let text = metadata.get(CLASSES).ok_or_else(|| {
+    let listed = metadata.get(CLASS_NAMES).and_then(|text| serde_json::from_str(text).ok());
+    let joined = || metadata.get(CLASSES).map(|text| text.split(' ').map(str::to_string).collect());
+    listed.or_else(joined).ok_or_else(|| {
         let next = "give a checkpoint that `nmt vision train` wrote";
         Error::content(checkpoint.display().to_string(), "the names of its classes", "none", next)
-    })?;
-    Ok(read(text))
-}
-
-/// Names with spaces between them; where one has a space itself, a slash, which no folder can have in its name, behind each.
-fn written(classes: &[String]) -> String {
-    match classes.iter().any(|class| class.contains(' ')) {
-        true => classes.iter().map(|class| format!("{class}/")).collect(),
-        false => classes.join(" "),
-    }
-}
-
-fn read(text: &str) -> Vec<String> {
-    let split: Vec<&str> = match text.ends_with('/') {
-        true => text.split_terminator('/').collect(),
-        false => text.split(' ').collect(),
-    };
-    split.into_iter().map(str::to_string).collect()
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Architecture;
     use super::*;
+    use crate::params::{BlockKind, Layout};
+    use tch::{Device, Kind, Tensor};
 
     #[test]
     fn classes_are_read_as_they_were_written() {
-        for names in [&["cat", "dog"][..], &["hot dog", "cat"], &["hot dog"], &["cat"]] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.safetensors");
+        let config = NetworkConfig { architecture: Architecture::Vgg19, batch_norm: true };
+        let mut layout = Layout::default();
+        layout.add("a", &[1], BlockKind::Bias);
+        let theta = Tensor::zeros([1], (Kind::Float, Device::Cpu));
+        let of = |metadata: &BTreeMap<String, String>| {
+            layout.save(&path, &[("", &theta)], metadata).unwrap();
+            classes_of(&path)
+        };
+        for names in [&["cat", "dog"][..], &["hot dog", "a/b", "\"c\""], &["cat"]] {
             let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-            assert_eq!(read(&written(&names)), names);
+            assert_eq!(of(&identity(&config, &names)).unwrap(), names);
         }
-        assert_eq!(written(&["cat".into(), "dog".into()]), "cat dog");
+        // Of an earlier version.
+        let before = BTreeMap::from([("classes".to_string(), "cat dog".to_string())]);
+        assert_eq!(of(&before).unwrap(), ["cat", "dog"]);
+        assert!(of(&network_identity(&config)).unwrap_err().to_string().contains("the names of its classes"));
     }
 }

@@ -9,7 +9,7 @@ use super::config::NetworkConfig;
 use super::identity::network_identity;
 use super::network::Classifier;
 use crate::error::Result;
-use crate::params::{Block, BlockKind, Layout, tensor_from_view, with_safetensors};
+use crate::params::{Block, BlockKind, Layout};
 use crate::task::Task;
 use crate::train::check_metadata;
 
@@ -27,13 +27,7 @@ pub fn with_new_head(path: &Path, network: &Classifier, config: &NetworkConfig, 
         // [numel] -> the shape of the block
         .map(|(block, part)| (block.name.as_str(), part.view(block.shape.as_slice())))
         .collect();
-    let place = path.display().to_string();
-    with_safetensors(path, |tensors| {
-        layout.gather(&place, |name| match new.get(name) {
-            Some(part) => Ok(Some(part.shallow_clone())),
-            None => tensors.tensor(name).ok().map(|view| tensor_from_view(&place, &view)).transpose(),
-        })
-    })
+    layout.load_but(path, |name| new.get(name).map(Tensor::shallow_clone))
 }
 
 /// Whether a block is of the linear layer, of which every network has one, or its bias.

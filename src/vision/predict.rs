@@ -1,8 +1,9 @@
 //! The classes that a trained network gives to pictures.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, Tensor};
 
 use super::network::Classifier;
+use super::validation::without_graph;
 use crate::error::Result;
 use crate::task::Mode;
 
@@ -10,7 +11,7 @@ use crate::task::Mode;
 /// `pictures` are `[images, 3, side, side]`, fp32, normalised.
 ///
 /// # Errors
-/// [`crate::Error::Torch`] where there is no memory.
+/// [`crate::Error::OutOfMemory`].
 pub fn predict(
     network: &Classifier,
     theta: &Tensor,
@@ -18,7 +19,7 @@ pub fn predict(
     top: usize,
     compute: Kind,
 ) -> Result<Vec<Vec<(usize, f64)>>> {
-    let logits = no_grad(|| network.logits(theta, pictures, Mode::evaluate(compute)));
+    let logits = without_graph(pictures, || network.logits(theta, pictures, Mode::evaluate(compute)))?;
     let classes = logits.size()[1];
     let (probabilities, numbers) =
         logits.softmax(1, Kind::Double).topk(i64::try_from(top).unwrap_or(i64::MAX).min(classes), 1, true, true);

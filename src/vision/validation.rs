@@ -5,7 +5,8 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::network::Classifier;
 use super::pictures::PictureData;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::memory::watch;
 use crate::progress::readable;
 use crate::task::Mode;
 use crate::train::Validation;
@@ -42,18 +43,29 @@ impl From<Accuracy> for Validation {
 /// Classify all pictures of `data` with the running statistics.
 ///
 /// # Errors
-/// What reading pictures brings.
+/// What reading pictures brings, and [`Error::OutOfMemory`].
 pub fn evaluate(network: &Classifier, theta: &Tensor, data: &PictureData, compute: Kind) -> Result<Accuracy> {
     let mut found = Accuracy { correct: 0, pictures: 0, loss: 0.0 };
     for batch in data.evaluation_batches() {
         let batch = batch?;
-        no_grad(|| {
-            let logits = network.logits(theta, &batch.pictures, Mode::evaluate(compute));
-            found.loss += Classifier::cross_entropy(&logits, &batch.classes).double_value(&[]);
-            found.correct += Classifier::correct(&logits, &batch.classes);
-            found.pictures += batch.classes.size()[0];
-        });
+        let logits =
+            without_graph(&batch.pictures, || network.logits(theta, &batch.pictures, Mode::evaluate(compute)))?;
+        found.loss += Classifier::cross_entropy(&logits, &batch.classes).double_value(&[]);
+        found.correct += Classifier::correct(&logits, &batch.classes);
+        found.pictures += batch.classes.size()[0];
     }
     found.loss /= found.pictures.max(1) as f64;
     Ok(found)
+}
+
+/// What `compute` makes of a batch of pictures, `[images, 3, height, width]`, without a graph.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(super) fn without_graph<T>(pictures: &Tensor, compute: impl FnOnce() -> T) -> Result<T> {
+    watch(|| no_grad(compute)).map_err(|found| {
+        let size = pictures.size();
+        let batch = format!("{} pictures of {} × {} pixels", size[0], size[2], size[3]);
+        Error::OutOfMemory { batch, found, next: "lower --batch-size, or training.batch_size".into() }
+    })
 }

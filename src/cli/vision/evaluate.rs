@@ -30,8 +30,7 @@ pub struct EvaluateArgs {
 }
 
 fn splits() -> impl TypedValueParser<Value = Split> {
-    let named = |name: String| Split::ALL.into_iter().find(|split| split.name() == name).unwrap_or(Split::Test);
-    PossibleValuesParser::new(Split::ALL.map(Split::name)).map(named)
+    PossibleValuesParser::new(Split::ALL.map(Split::name)).try_map(|name| name.parse::<Split>())
 }
 
 impl EvaluateArgs {
@@ -39,7 +38,7 @@ impl EvaluateArgs {
     pub fn run(&self) -> Result<()> {
         let (checkpoint, config) = self.trained.find()?;
         let device = machine::device();
-        let data = self.pictures.batches(self.split, &config, config.training.batch_size, device)?;
+        let data = self.pictures.batches(self.split, &config, self.trained.batch_size(&config), device)?;
         let (network, theta) = load(&checkpoint, &config, data.pictures().classes(), device)?;
         let found = evaluate(&network, &theta, &data, config.training.compute.kind());
         self.pictures.note_met(&data);

@@ -87,7 +87,7 @@ impl PictureOptions {
     ) -> Result<PictureData> {
         let options = pictures::PictureOptions {
             skip_corrupt: self.skip_corrupt,
-            threads: usize::try_from(tch::get_num_threads()).ok(),
+            threads: Some(threads()),
             ..pictures::PictureOptions::default()
         };
         let architecture = config.network.architecture;
@@ -101,6 +101,11 @@ impl PictureOptions {
         let pictures = data.pictures();
         pictures.note_met(&format!("{} ({})", self.data.display(), pictures.split().name()));
     }
+}
+
+/// Threads that decode: as many as libtorch has.
+pub fn threads() -> usize {
+    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
 }
 
 /// The network of a configuration for the classes of its pictures, and what its checkpoints belong to.

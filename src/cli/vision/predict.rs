@@ -1,16 +1,19 @@
 //! `nmt vision predict`: the classes of pictures that nobody has sorted.
 
+use std::ffi::OsString;
 use std::io::BufRead;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use nmt::Result;
 use nmt::error::Error;
 use nmt::machine;
 use nmt::progress::Progress;
-use nmt::vision::pictures::{PictureOptions, Unlabelled};
+use nmt::vision::pictures::{Unlabelled, UnlabelledBatch};
 use nmt::vision::{classes_of, predict};
 use serde_json::json;
 
+use super::options::threads;
 use super::trained::{TrainedOptions, load};
 
 /// Arguments of `nmt vision predict`.
@@ -27,9 +30,6 @@ pub struct PredictArgs {
     /// How many classes to name of every picture, the most probable first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
-    /// Pictures of a batch [default: as in training]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    batch_size: Option<u32>,
     /// Leave corrupt pictures out, with their names, instead of failing
     #[arg(long)]
     skip_corrupt: bool,
@@ -43,36 +43,33 @@ impl PredictArgs {
     pub fn run(&self) -> Result<()> {
         let (checkpoint, config) = self.trained.find()?;
         let architecture = config.network.architecture;
-        let options = PictureOptions {
-            skip_corrupt: self.skip_corrupt,
-            threads: usize::try_from(tch::get_num_threads()).ok(),
-            ..PictureOptions::default()
-        };
         let network = (architecture.name(), architecture.pictures().0);
-        let mut pictures = Unlabelled::find(network, &self.paths()?, options)?;
+        let mut pictures = Unlabelled::find(network, &self.paths()?, self.skip_corrupt, threads())?;
         let classes = classes_of(&checkpoint)?;
         let device = machine::device();
         let (network, theta) = load(&checkpoint, &config, &classes, device)?;
-        let (total, batch_size) =
-            (pictures.files().len(), self.batch_size.map_or(config.training.batch_size, |size| size as usize).max(1));
+        let (total, batch_size) = (pictures.files().len(), self.trained.batch_size(&config));
         let mut progress = Progress::new("predict", Some(total as u64));
+        let mut outcome = Ok(());
         for start in (0..total).step_by(batch_size) {
-            let (places, batch) = pictures.batch(start, batch_size, device)?;
+            let UnlabelledBatch { places, pictures: batch, failed } = pictures.batch(start, batch_size, device)?;
             let found = batch.map_or(Ok(Vec::new()), |batch| {
                 predict(&network, &theta, &batch, self.top as usize, config.training.compute.kind())
             })?;
             let line = |(place, found): (&usize, &Vec<(usize, f64)>)| {
-                let named: Vec<(&str, f64)> =
-                    found.iter().map(|(class, share)| (classes[*class].as_str(), *share)).collect();
+                let named = found.iter().map(|(class, share)| (classes[*class].as_str(), *share)).collect::<Vec<_>>();
                 self.line(&pictures.files()[*place], &named)
             };
-            let lines: String = places.iter().zip(&found).map(line).collect();
-            super::super::print(&lines)?;
+            super::super::print(&places.iter().zip(&found).map(line).collect::<String>())?;
+            if let Some(error) = failed {
+                outcome = Err(error);
+                break;
+            }
             progress.add(batch_size.min(total - start) as u64);
         }
         drop(progress);
         pictures.note_met();
-        Ok(())
+        outcome
     }
 
     /// What the arguments name, with what standard input names in the place of `-`.
@@ -83,9 +80,10 @@ impl PredictArgs {
                 paths.push(path.clone());
                 continue;
             }
-            for line in std::io::stdin().lock().lines() {
+            // Names of files are bytes.
+            for line in std::io::stdin().lock().split(b'\n') {
                 let line = line.map_err(Error::io("read", "standard input"))?;
-                paths.extend((!line.is_empty()).then(|| PathBuf::from(line)));
+                paths.extend((!line.is_empty()).then(|| PathBuf::from(OsString::from_vec(line))));
             }
         }
         Ok(paths)
@@ -105,6 +103,6 @@ impl PredictArgs {
 
 /// A name that ends no column and no line.
 fn column(name: &str) -> String {
-    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let shown = |c: char| if c.is_control() || c == '\\' { c.escape_default().to_string() } else { c.to_string() };
     name.chars().map(shown).collect()
 }

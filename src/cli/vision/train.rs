@@ -60,7 +60,8 @@ impl VisionTrainArgs {
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let settings = config.training_loop(data.pictures().len(), processes.all.size());
         let stop_after = self.stop_after_epoch.map(StopAfter::Epoch);
-        self.run.note_unused(resume, &self.network.config, stop_after, &settings);
+        // Of the linear layer it has a part.
+        self.run.note_unused(resume || self.new_head, &self.network.config, stop_after, &settings);
         let signal = self.run.watch()?;
         let read = |path: &Path| match self.new_head {
             true => with_new_head(path, &network, &config.network, &draw(&config, &network)),
@@ -70,7 +71,8 @@ impl VisionTrainArgs {
         let start = || self.run.start(&network, &config.optimizer, read, fresh);
         let (mut checkpoint, _lock) =
             self.run.begin(resume, &network, &config.optimizer, &identity, &processes, start)?;
-        self.run.validates_on(&mut checkpoint, validation.pictures().fingerprint().to_string(), "pictures")?;
+        let validated = format!("pictures of `{}`", validation.pictures().split().name());
+        self.run.validates_on(&mut checkpoint, validation.pictures().fingerprint().to_string(), &validated)?;
         self.run.note_config(&data, &mut checkpoint, describe(&config)?, &processes)?;
         if self.run.dry_run {
             return self.run.rehearse(&network, &data, &settings, checkpoint, stop_after, &processes);

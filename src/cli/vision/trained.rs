@@ -22,9 +22,17 @@ pub struct TrainedOptions {
     /// The checkpoint `last` instead of `best`
     #[arg(long)]
     last: bool,
+    /// Pictures of a batch [default: as in training]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: Option<u32>,
 }
 
 impl TrainedOptions {
+    /// Pictures that are classified at a time.
+    pub fn batch_size(&self, config: &VisionConfig) -> usize {
+        self.batch_size.map_or(config.training.batch_size, |size| size as usize).max(1)
+    }
+
     /// The checkpoint, and the configuration that it was trained with.
     ///
     /// # Errors

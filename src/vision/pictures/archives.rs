@@ -81,7 +81,7 @@ pub(super) fn check_different(first: &Path, second: &Path) -> Result<()> {
         if ours.is_empty() {
             return Err(Error::content(
                 format!("{} and {}", first.display(), second.display()),
-                "an archive for training and another for the test",
+                "a different archive for each split",
                 "the same archive twice",
                 "fetch the one that is missing",
             ));

@@ -34,8 +34,9 @@ pub use batches::PictureData;
 pub use memory::GREATEST_SMALL_SIDE;
 pub use resize::LARGE_SIDE;
 pub use source::Split;
-pub use unlabelled::Unlabelled;
+pub use unlabelled::{Unlabelled, UnlabelledBatch};
 
+use crate::counted::Counted;
 use crate::error::{Error, Result};
 use crate::progress;
 use faults::Met;
@@ -138,8 +139,8 @@ impl Pictures {
                 let (found, archive) = splits.find(split)?;
                 let place = archive.display().to_string();
                 let reading = Reading { place: &place, threads, skip_corrupt };
-                let (own, loaded) = archives::load(archive, split, reading)?;
-                let classes = match splits.path(Split::Train).filter(|_| split != Split::Train) {
+                let (own, loaded) = archives::load(archive, found, reading)?;
+                let classes = match splits.path(Split::Train)?.filter(|_| split != Split::Train) {
                     Some(train) => archives::classes(train, Split::Train)?,
                     None => own.clone(),
                 };
@@ -150,7 +151,7 @@ impl Pictures {
                 let place = root.display().to_string();
                 let folders = Folders::list(root)?;
                 let own = folders.classes();
-                let train = splits.path(Split::Train).filter(|_| split != Split::Train);
+                let train = splits.path(Split::Train)?.filter(|_| split != Split::Train);
                 let classes = train.map_or_else(|| Ok(own.clone()), folders::class_names)?;
                 let parts = if options.kind == PictureKind::Small {
                     let reading = Reading { place: &place, threads, skip_corrupt };
@@ -350,10 +351,11 @@ fn numbers(place: &str, classes: &[String], own: &[String]) -> Result<Vec<u32>> 
     Ok(own.iter().filter_map(|class| classes.binary_search(class).ok()).map(|number| number as u32).collect())
 }
 
-/// The first five of these names.
+/// The first of these names.
 fn some(names: &[String]) -> String {
-    let more = if names.len() > 5 { ", …" } else { "" };
-    names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ") + more
+    let mut counted = Counted::default();
+    names.iter().for_each(|name| _ = counted.add(|| name.clone()));
+    counted.names()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What pictures are there under a path?
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use super::{archives, binary, folders};
 use crate::error::{Error, Result};
@@ -59,37 +60,65 @@ impl Split {
     }
 }
 
+impl FromStr for Split {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Split> {
+        let named = Split::ALL.into_iter().find(|split| split.name() == name);
+        let names = Split::ALL.map(Split::name).join(", ");
+        named.ok_or_else(|| Error::usage(format!("expected a split, {names}, found {name:?}"), ""))
+    }
+}
+
 /// Where the splits are.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Splits {
     root: PathBuf,
-    /// In the order of [`Split::ALL`].
-    paths: [Option<PathBuf>; 3],
+    /// In the order of [`Split::ALL`]: folders, or archives, that are called as it.
+    paths: [Vec<PathBuf>; 3],
 }
 
 impl Splits {
     /// Where this split is, or what is taken in its place, and which of them that is.
     ///
     /// # Errors
-    /// [`Error::Content`] where neither is there.
+    /// [`Error::Content`] where neither is there, and where one is there twice.
     pub(super) fn find(&self, split: Split) -> Result<(Split, &Path)> {
-        let mut choices = [Some(split), split.instead()].into_iter().flatten();
-        choices.find_map(|split| Some((split, self.path(split)?))).ok_or_else(|| {
-            let (expected, found) = match split {
-                Split::Train => ("a folder or an archive with `train` in its name", "only what is held out"),
-                _ => ("a folder or an archive with `test` or `val` in its name", "only one for training"),
-            };
-            Error::content(self.root.display().to_string(), expected, found, "put it beside the other")
-        })
+        for split in [Some(split), split.instead()].into_iter().flatten() {
+            if let Some(path) = self.path(split)? {
+                return Ok((split, path));
+            }
+        }
+        let (expected, found) = match split {
+            Split::Train => ("a folder or an archive with `train` in its name", "only what is held out"),
+            _ => ("a folder or an archive with `test` or `val` in its name", "only one for training"),
+        };
+        Err(Error::content(self.root.display().to_string(), expected, found, "put it beside the other"))
     }
 
-    /// Where this very split is.
-    pub(super) fn path(&self, split: Split) -> Option<&Path> {
-        self.paths[split as usize].as_deref()
+    /// Where this very split is, if it is there.
+    ///
+    /// # Errors
+    /// [`Error::Content`] where it is there twice.
+    pub(super) fn path(&self, split: Split) -> Result<Option<&Path>> {
+        match self.paths[split as usize].as_slice() {
+            [] => Ok(None),
+            [path] => Ok(Some(path)),
+            several => {
+                let names: Vec<_> = several.iter().filter_map(|path| path.file_name()).collect();
+                let names: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
+                Err(Error::content(
+                    self.root.display().to_string(),
+                    format!("one folder or archive for `{}`", split.name()),
+                    names.join(" and "),
+                    "keep one of them",
+                ))
+            }
+        }
     }
 
     fn are_missing(&self) -> bool {
-        self.paths.iter().all(Option::is_none)
+        self.paths.iter().all(Vec::is_empty)
     }
 }
 
@@ -109,8 +138,8 @@ pub(super) enum Source {
 /// Look what is there.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Content`] where nothing is known, where a split has two archives, and where both splits have the
-/// same one.
+/// [`Error::Io`]; [`Error::Content`] where nothing is known, where an archive is for training and the test, and where two are
+/// the same.
 pub(super) fn recognise(path: &Path) -> Result<Source> {
     if path.is_file() {
         let name = path.file_name().map_or_else(Default::default, |name| name.to_string_lossy());
@@ -160,17 +189,20 @@ pub(super) fn recognise(path: &Path) -> Result<Source> {
     Ok(Source::Archives(archives))
 }
 
-/// The folder of every split: the first of its names that has folders in it. Where no held-out split has one, what is there
-/// without, for a message.
+/// The folders of every split that have folders in them. Where no held-out split has such, and where training has none, what
+/// is there without, for a message.
 fn split_folders(path: &Path) -> Splits {
-    let there = |split: Split| split.names().iter().map(|name| path.join(name)).filter(|folder| folder.is_dir());
-    let mut paths = Split::ALL.map(|split| there(split).find(|folder| has_folders(folder)));
+    let there = |split: Split| -> Vec<PathBuf> {
+        split.names().iter().map(|name| path.join(name)).filter(|folder| folder.is_dir()).collect()
+    };
+    let with_classes = |split| there(split).into_iter().filter(|folder| has_folders(folder)).collect();
+    let mut paths: [Vec<PathBuf>; 3] = Split::ALL.map(with_classes);
     let [train, validation, test] = &mut paths;
-    if train.is_none() {
-        *train = there(Split::Train).next();
+    if train.is_empty() {
+        *train = there(Split::Train);
     }
-    if validation.is_none() && test.is_none() {
-        *test = there(Split::Test).chain(there(Split::Validation)).next();
+    if validation.is_empty() && test.is_empty() {
+        test.extend([Split::Test, Split::Validation].into_iter().flat_map(there).next());
     }
     Splits { root: path.to_path_buf(), paths }
 }
@@ -180,42 +212,32 @@ fn has_folders(folder: &Path) -> bool {
 }
 
 fn split_archives(path: &Path, found: &[&str]) -> Result<Splits> {
-    let place = || path.display().to_string();
+    // Every name of validation begins with its first.
+    let is_named = |name: &str, split: Split| name.to_ascii_lowercase().contains(split.name());
+    if let Some(both) = found.iter().find(|name| [Split::Train, Split::Test].iter().all(|split| is_named(name, *split)))
+    {
+        return Err(Error::content(
+            path.display().to_string(),
+            "an archive for each split",
+            format!("one for both: {both}"),
+            "rename it: `train` or `test`",
+        ));
+    }
     let of = |split: Split| {
-        // Every name of validation begins with its first.
-        let is_named = |name: &str, split: Split| name.to_ascii_lowercase().contains(split.name());
         // "Interval-train" is no validation.
         let others: &[Split] = if split == Split::Validation { &[Split::Train, Split::Test] } else { &[] };
         let is_of = |name: &&str| is_named(name, split) && !others.iter().any(|other| is_named(name, *other));
-        let named: Vec<&str> = found.iter().copied().filter(is_of).collect();
-        match named.as_slice() {
-            [] => Ok(None),
-            [name] => Ok(Some(path.join(name))),
-            several => Err(Error::content(
-                place(),
-                format!("one archive with `{}` in its name", split.name()),
-                several.join(" and "),
-                "keep one of them",
-            )),
-        }
+        found.iter().copied().filter(is_of).map(|name| path.join(name)).collect()
     };
-    let paths = [of(Split::Train)?, of(Split::Validation)?, of(Split::Test)?];
-    if paths[Split::Train as usize].is_some() && paths[Split::Train as usize] == paths[Split::Test as usize] {
-        let found = found.join(", ");
-        let next = "rename it: `train` or `test`";
-        return Err(Error::content(place(), "an archive for each split", format!("one for both: {found}"), next));
-    }
-    Ok(Splits { root: path.to_path_buf(), paths })
+    Ok(Splits { root: path.to_path_buf(), paths: Split::ALL.map(of) })
 }
 
 fn nothing(path: &Path, names: &[String]) -> Error {
-    let some = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-    let more = if names.len() > 5 { ", …" } else { "" };
     Error::content(
         path.display().to_string(),
         "data_batch_1.bin … (CIFAR-10's binary version), train/CLASS/*.jpg and test/CLASS/*.jpg, or an archive (.tar, \
          .tar.gz) for each of `train` and `test`",
-        if names.is_empty() { "an empty folder".into() } else { some + more },
+        if names.is_empty() { "an empty folder".into() } else { super::some(names) },
         "give the folder that holds one of these, or cifar-10-binary.tar.gz itself",
     )
 }
@@ -275,12 +297,16 @@ mod tests {
         let message = |names: &[&str]| recognise(folder(names).path()).unwrap_err().to_string();
         assert!(message(&[]).contains("an empty folder"));
         assert!(message(&["a", "b", "c", "d", "e", "f"]).contains("found a, b, c, d, e, …"));
-        assert!(message(&["train.tar", "train2.tar"]).contains("found train.tar and train2.tar"));
         assert!(message(&["train-and-test.tar"]).contains("one for both"));
         assert!(message(&["same-train.tar", "same-test.tar"]).contains("the same archive twice"));
         let dir = folder(&["train.tar"]);
         let Source::Archives(splits) = recognise(dir.path()).unwrap() else { panic!() };
         assert!(splits.find(Split::Test).unwrap_err().to_string().contains("only one for training"));
+        let dir = folder(&["train.tar", "train2.tar", "test.tar"]);
+        let Source::Archives(splits) = recognise(dir.path()).unwrap() else { panic!() };
+        let message_of_two = splits.find(Split::Train).unwrap_err().to_string();
+        assert!(message_of_two.contains("found train.tar and train2.tar"), "{message_of_two}");
+        assert!(splits.find(Split::Test).is_ok());
         assert!(message(&["same-train.tar", "same-val.tar", "a-test.tar"]).contains("the same archive twice"));
         assert!(recognise(&dir.path().join("nowhere")).is_err());
     }

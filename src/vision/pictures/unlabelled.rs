@@ -6,11 +6,10 @@ use tch::{Device, Tensor};
 use walkdir::WalkDir;
 
 use super::augment::Normalisation;
-use super::decode::{self, Decoded};
+use super::decode::{self, Converted, Decoded};
 use super::faults::{Ignored, Met};
 use super::folders::is_picture;
-use super::resize::{self, LARGE_SIDE};
-use super::{GREATEST_SMALL_SIDE, PictureOptions};
+use super::{GREATEST_SMALL_SIDE, resize};
 use crate::error::{Error, Result};
 use crate::text::in_order;
 
@@ -20,22 +19,41 @@ pub struct Unlabelled {
     files: Vec<PathBuf>,
     /// What takes them, and their height and width there.
     network: (&'static str, i64),
-    options: PictureOptions,
+    skip_corrupt: bool,
+    threads: usize,
     met: Met,
 }
+
+/// Some of them, as evaluation sees them.
+#[derive(Debug)]
+pub struct UnlabelledBatch {
+    /// The places of the pictures in [`Unlabelled::files`], but for those that are left out.
+    pub places: Vec<usize>,
+    /// `[images, 3, side, side]`, fp32, normalised; none where there is no picture.
+    pub pictures: Option<Tensor>,
+    /// Why there are no more: what is wrong with the one behind them.
+    pub failed: Option<Error>,
+}
+
+/// A picture as the network takes it and what it was before, or what is wrong with the file.
+type Taken = Result<(Vec<f32>, Option<Converted>), String>;
 
 impl Unlabelled {
     /// The pictures that `paths` name, for a network that takes those of `network.1` pixels a side: files, whatever they are
     /// called, and of folders every `.jpg`, `.jpeg` and `.png` in them and in the folders in them, in alphabetical order. What
-    /// else lies there is counted and named on standard error, but for names that begin with a dot. `options.kind` follows from the
-    /// network.
+    /// else lies there is counted and named on standard error, but for names that begin with a dot. `threads` decode.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Content`] for a folder without a picture.
-    pub fn find(network: (&'static str, i64), paths: &[PathBuf], options: PictureOptions) -> Result<Unlabelled> {
+    pub fn find(
+        network: (&'static str, i64),
+        paths: &[PathBuf],
+        skip_corrupt: bool,
+        threads: usize,
+    ) -> Result<Unlabelled> {
         let mut files = Vec::new();
         for path in paths {
-            if !path.is_dir() {
+            if !std::fs::metadata(path).map_err(Error::io("read", path))?.is_dir() {
                 files.push(path.clone());
                 continue;
             }
@@ -46,7 +64,7 @@ impl Unlabelled {
                 return Err(Error::content(place, "pictures, .jpg, .jpeg or .png", "none", "check the path"));
             }
         }
-        Ok(Unlabelled { files, network, options, met: Met::default() })
+        Ok(Unlabelled { files, network, skip_corrupt, threads, met: Met::default() })
     }
 
     /// Their files.
@@ -54,52 +72,36 @@ impl Unlabelled {
         &self.files
     }
 
-    /// The pictures from `start` on, at most `count`, as evaluation sees them: the places of those that are not left out, and `[images,
-    /// 3, side, side]`, fp32, normalised; none where all are left out.
+    /// The pictures from `start` on, at most `count`; those before the first that fails: [`Error::Io`], and [`Error::Content`]
+    /// for a corrupt picture unless such are left out, and for one of another size than a network of small pictures takes.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Content`] for a corrupt picture unless such are left out, and for one of another size than a
-    /// network of small pictures takes.
-    pub fn batch(&mut self, start: usize, count: usize, device: Device) -> Result<(Vec<usize>, Option<Tensor>)> {
-        let Unlabelled { files, network: (network, side), options, met } = self;
-        let (side, network) = (*side, *network);
-        let large = side > i64::from(GREATEST_SMALL_SIDE);
-        let tables = if large { Normalisation::IMAGENET } else { Normalisation::CIFAR10 }.tables();
+    /// [`Error::Torch`] where there is no memory for them.
+    pub fn batch(&mut self, start: usize, count: usize, device: Device) -> Result<UnlabelledBatch> {
+        let Unlabelled { files, network, skip_corrupt, threads, met } = self;
         let end = start.saturating_add(count).min(files.len());
-        let mut places = start..end;
-        let work = |place: usize| -> Result<(usize, Result<Decoded, String>)> {
-            Ok((place, decode::decode(&decode::read_file(&files[place])?)))
-        };
-        let (mut kept, mut values) = (Vec::new(), Vec::<f32>::new());
-        let take = |done: Result<(usize, Result<Decoded, String>)>| -> Result<()> {
-            let (place, decoded) = done?;
+        let (mut places, mut values, mut next) = (Vec::new(), Vec::<f32>::new(), start..end);
+        let work = |place: usize| Ok((place, taken(&files[place], *network)?));
+        let take = |done: Result<(usize, Taken)>| -> Result<()> {
+            let (place, taken) = done?;
             let name = || files[place].display().to_string();
-            let Decoded { image, converted } = match decoded {
-                Ok(decoded) => decoded,
-                Err(reason) if options.skip_corrupt => {
-                    met.skip(place, name, &reason);
-                    return Ok(());
+            match taken {
+                Ok((of_one, converted)) => {
+                    met.read(place, converted, name);
+                    values.extend(of_one);
+                    places.push(place);
                 }
+                Err(reason) if *skip_corrupt => _ = met.skip(place, name, &reason),
                 Err(reason) => return Err(decode::corrupt(name(), &reason)),
-            };
-            met.read(place, converted, name);
-            let (width, height) = image.dimensions();
-            if !large && (i64::from(width), i64::from(height)) != (side, side) {
-                let expected = format!("{side} × {side} pixels for {network}");
-                return Err(Error::content(name(), expected, format!("{width} × {height}"), "resize it"));
             }
-            values.extend(if large { resize::large(&image, &tables) } else { resize::planes(&image, &tables) });
-            kept.push(place);
             Ok(())
         };
-        in_order(options.threads.unwrap_or(1).min(end.saturating_sub(start)), || Ok(places.next()), work, take)?;
-        if kept.is_empty() {
-            return Ok((kept, None));
-        }
-        let shape = [kept.len() as i64, 3, side, side];
-        debug_assert!(!large || side == LARGE_SIDE as i64);
-        let pictures = Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(device)?;
-        Ok((kept, Some(pictures)))
+        let failed = in_order((*threads).min(end.saturating_sub(start)), || Ok(next.next()), work, take).err();
+        let side = network.1;
+        let shape = [places.len() as i64, 3, side, side];
+        let tensor = || -> Result<Tensor> { Ok(Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(device)?) };
+        let pictures = (!places.is_empty()).then(tensor).transpose()?;
+        Ok(UnlabelledBatch { places, pictures, failed })
     }
 
     /// Say on standard error how many were converted or left out until now.
@@ -108,16 +110,39 @@ impl Unlabelled {
     }
 }
 
+/// Decode a picture for a network of pictures of `side` pixels.
+fn taken(file: &Path, (network, side): (&str, i64)) -> Result<Taken> {
+    let Decoded { image, converted } = match decode::decode(&decode::read_file(file)?) {
+        Ok(decoded) => decoded,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    if side > i64::from(GREATEST_SMALL_SIDE) {
+        return Ok(Ok((resize::large(&image, &Normalisation::IMAGENET.tables()), converted)));
+    }
+    let (width, height) = image.dimensions();
+    if (i64::from(width), i64::from(height)) != (side, side) {
+        let expected = format!("{side} × {side} pixels for {network}");
+        let found = format!("{width} × {height}");
+        return Err(Error::content(file.display().to_string(), expected, found, "resize it"));
+    }
+    Ok(Ok((resize::planes(&image, &Normalisation::CIFAR10.tables()), converted)))
+}
+
 fn pictures_in(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let mut ignored = Ignored::default();
-    let is_hidden = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b".");
+    let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     // The folder itself may be `.` or `..`.
     let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();
-    for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.file_name())) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(folder).to_path_buf();
-            Error::io("read the folder", &path)(error.into())
-        })?;
+    for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path())) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // A link that leads nowhere is seen before its name is.
+            Err(error) if error.depth() > 0 && error.path().is_some_and(is_hidden) => continue,
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_path_buf();
+                return Err(Error::io("read", &path)(error.into()));
+            }
+        };
         if entry.file_type().is_dir() {
             continue;
         }
@@ -133,15 +158,11 @@ fn pictures_in(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{PictureData, Pictures, Split, testing};
+    use super::super::{LARGE_SIDE, PictureData, PictureOptions, Pictures, Split, testing};
     use super::*;
 
-    fn options(skip_corrupt: bool) -> PictureOptions {
-        PictureOptions { skip_corrupt, threads: Some(2), ..PictureOptions::default() }
-    }
-
     fn find(side: i64, paths: &[PathBuf], skip_corrupt: bool) -> Result<Unlabelled> {
-        Unlabelled::find(("net", side), paths, options(skip_corrupt))
+        Unlabelled::find(("net", side), paths, skip_corrupt, 2)
     }
 
     #[test]
@@ -155,6 +176,9 @@ mod tests {
         testing::write(folder.path(), &[("empty/README", vec![])]);
         let message = find(32, &of(&["empty"]), false).unwrap_err().to_string();
         assert!(message.contains("empty: expected pictures"), "{message}");
+        // A link that leads nowhere and begins with a dot is left alone, too.
+        std::os::unix::fs::symlink("nowhere", folder.path().join("b/.#lock")).unwrap();
+        assert_eq!(find(32, &of(&["b"]), false).unwrap().files().len(), 2);
         std::os::unix::fs::symlink(folder.path(), folder.path().join("b/circle")).unwrap();
         assert!(find(32, &of(&["b"]), false).is_err());
     }
@@ -179,14 +203,15 @@ mod tests {
                 folder.path(),
                 &files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect::<Vec<_>>(),
             );
-            let pictures = Pictures::open_for(("net", side), folder.path(), Split::Train, options(false)).unwrap();
+            let pictures =
+                Pictures::open_for(("net", side), folder.path(), Split::Train, PictureOptions::default()).unwrap();
             let data = PictureData::new(pictures, Default::default(), 3, 1, Device::Cpu).unwrap();
             let expected = data.evaluation_batch(&[0, 1, 2]).unwrap().pictures;
             let mut found = find(side, &[folder.path().join("train")], false).unwrap();
-            let (places, batch) = found.batch(0, 9, Device::Cpu).unwrap();
-            assert_eq!((places, batch.unwrap()), (vec![0, 1, 2], expected.shallow_clone()));
-            let (places, batch) = found.batch(1, 1, Device::Cpu).unwrap();
-            assert_eq!((places, batch.unwrap()), (vec![1], expected.narrow(0, 1, 1)));
+            let batch = found.batch(0, 9, Device::Cpu).unwrap();
+            assert_eq!((batch.places, batch.pictures.unwrap()), (vec![0, 1, 2], expected.shallow_clone()));
+            let batch = found.batch(1, 1, Device::Cpu).unwrap();
+            assert_eq!((batch.places, batch.pictures.unwrap()), (vec![1], expected.narrow(0, 1, 1)));
         }
     }
 
@@ -198,15 +223,22 @@ mod tests {
             &[("1.png", testing::plain(32, 1)), ("2.png", vec![7; 9]), ("3.png", testing::plain(31, 1))],
         );
         let of = |name: &str| vec![folder.path().join(name)];
-        let message =
-            |paths: &[PathBuf]| find(32, paths, false).unwrap().batch(0, 5, Device::Cpu).unwrap_err().to_string();
+        let message = |paths: &[PathBuf]| {
+            let batch = find(32, paths, false).unwrap().batch(0, 5, Device::Cpu).unwrap();
+            assert!(batch.places.is_empty() && batch.pictures.is_none());
+            batch.failed.unwrap().to_string()
+        };
         assert!(message(&of("2.png")).contains("2.png: expected a whole JPEG or PNG file, found 9 bytes"));
         assert!(message(&of("3.png")).contains("3.png: expected 32 × 32 pixels for net, found 31 × 31"));
-        assert!(message(&of("none.png")).contains("none.png"));
+        assert!(find(32, &of("none.png"), false).unwrap_err().to_string().contains("none.png"));
         let mut found = find(32, &[of("2.png"), of("1.png")].concat(), true).unwrap();
-        let (places, batch) = found.batch(0, 5, Device::Cpu).unwrap();
-        assert_eq!((places, batch.unwrap().size()), (vec![1], vec![1, 3, 32, 32]));
-        let (places, batch) = found.batch(0, 1, Device::Cpu).unwrap();
-        assert!(places.is_empty() && batch.is_none());
+        let batch = found.batch(0, 5, Device::Cpu).unwrap();
+        assert_eq!((batch.places, batch.pictures.unwrap().size()), (vec![1], vec![1, 3, 32, 32]));
+        let batch = found.batch(0, 1, Device::Cpu).unwrap();
+        assert!(batch.places.is_empty() && batch.pictures.is_none() && batch.failed.is_none());
+        // What comes before a failure is there.
+        let batch = find(32, &[of("1.png"), of("3.png")].concat(), true).unwrap().batch(0, 5, Device::Cpu).unwrap();
+        assert_eq!((batch.places, batch.pictures.unwrap().size()[0]), (vec![0], 1));
+        assert!(batch.failed.unwrap().to_string().contains("3.png"));
     }
 }

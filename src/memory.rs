@@ -11,7 +11,7 @@ thread_local! {
 
 /// What `compute` gives, or what libtorch says of the memory that it did not get. tch panics where libtorch refuses, and
 /// every other panic goes on.
-pub(super) fn watch<T>(compute: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn watch<T>(compute: impl FnOnce() -> T) -> Result<T, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let usual = take_hook();
