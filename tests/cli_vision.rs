@@ -165,11 +165,17 @@ fn what_is_of_something_else_is_named() {
     ] {
         let _ = std::fs::remove_dir_all(lab.path("others"));
         for name in names {
-            let folder = lab.path("others/test").join(name);
-            std::fs::create_dir_all(&folder).unwrap();
-            image::RgbImage::new(32, 32).save(folder.join("1.png")).unwrap();
+            for split in ["train", "test"] {
+                let folder = lab.path("others").join(split).join(name);
+                std::fs::create_dir_all(&folder).unwrap();
+                image::RgbImage::new(32, 32).save(folder.join("1.png")).unwrap();
+            }
         }
-        lab.nmt(&["vision", "evaluate", "--model=run", "--data=others"]).fails(1, &parts);
+        let arguments = ["vision", "train", "--data=others", "--arch=densenet100", "--init=run/best.safetensors"];
+        lab.nmt(&[&arguments[..], &["--output=no"]].concat()).fails(1, &[&parts[..], &["--new-head"]].concat());
+        let unknown = format!("a, b, c, d, e, …, found {}, which it lacks", names[names.len() - 2]);
+        let unknown = if names.len() == 2 { "found bee, cat, which it lacks" } else { &unknown };
+        lab.nmt(&["vision", "evaluate", "--model=run", "--data=others"]).fails(1, &[unknown]);
     }
 }
 
@@ -269,7 +275,7 @@ fn what_is_left_out_is_counted_and_named() {
     let notes = ended.stderr.clone();
     ended.ok();
     for part in [
-        "pictures/train: 2 are no pictures (.jpg, .jpeg, .png) and left out: list.txt, cat/2.webp",
+        "pictures/train: 2 files are left out (no .jpg, .jpeg or .png, or of no class): list.txt, cat/2.webp",
         "pictures/train: 1 picture was grey",
         "pictures/test: no pictures of 1 of the 2 classes of training: cat",
     ] {

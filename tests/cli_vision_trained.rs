@@ -45,6 +45,12 @@ fn predictions_are_those_that_are_evaluated() {
         right.push(correct);
     }
     assert_eq!(right, [24, 6, 9]);
+    // Pictures of fewer classes, of the folders of a test alone, are told by the names of their classes.
+    std::fs::create_dir_all(lab.path("few/test")).unwrap();
+    std::os::unix::fs::symlink(lab.path("pictures/test/owl"), lab.path("few/test/owl")).unwrap();
+    let few = lab.nmt(&on_run("evaluate", &["--data=few", "--per-class"])).ok();
+    let lines: Vec<&str> = few.lines().skip(1).collect();
+    assert_eq!(lines, ["bee\t0.00 %\t0 of 0", "hot dog\t0.00 %\t0 of 0", "owl\t100.00 %\t3 of 3"], "{few}");
     // The test is what is evaluated on where nobody says.
     let json = lab.nmt(&on_run("evaluate", &["--data=pictures", "--json"])).ok();
     assert!(json.contains(&format!("\"correct\":{},", right[2])) && json.contains("\"split\":\"test\""), "{json}");

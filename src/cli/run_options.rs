@@ -120,6 +120,10 @@ impl RunOptions {
     /// Whether the run is taken up again.
     pub fn going_on(&self, config_given: bool) -> Result<bool> {
         let (run, resume) = (&self.output, self.resume);
+        if run.exists() && !run.is_dir() {
+            let message = format!("--output {}: expected a folder, or nothing there, found a file", run.display());
+            return Err(Error::usage(message, "choose another --output"));
+        }
         let exists = run.join(LAST).exists();
         if exists && !resume {
             return Err(Error::usage(

@@ -161,7 +161,9 @@ fn damaged(path: &Path, error: &dyn std::error::Error) -> Error {
     let mut start = [0; 2];
     let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
     let next = match (read, &start) {
-        (Ok(()), b"PK" | b"\x80\x02") => "a file of torch.save? `nmt import --checkpoint` reads fairseq's",
+        (Ok(()), b"PK" | b"\x80\x02") => {
+            "a file of torch.save? `nmt import --checkpoint` reads fairseq's; write others with safetensors.torch.save_file"
+        }
         _ => "the file is truncated or altered: restore it, or use another checkpoint",
     };
     Error::content(path.display().to_string(), "a safetensors file", error.to_string(), next)

@@ -31,4 +31,4 @@ pub use module::{
 pub use network::Classifier;
 pub use new_head::with_new_head;
 pub use predict::predict;
-pub use validation::{Accuracy, evaluate};
+pub use validation::{Accuracy, evaluate, percent};

@@ -62,11 +62,6 @@ impl Classifier {
     pub fn cross_entropy(logits: &Tensor, classes: &Tensor) -> Tensor {
         logits.cross_entropy_loss::<Tensor>(classes, None, Reduction::Sum, -100, 0.0)
     }
-
-    /// How many pictures of the batch have their class at the top.
-    pub fn correct(logits: &Tensor, classes: &Tensor) -> i64 {
-        logits.argmax(1, false).eq_tensor(classes).sum(Kind::Int64).int64_value(&[])
-    }
 }
 
 impl Task for Classifier {

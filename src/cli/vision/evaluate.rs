@@ -3,9 +3,9 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nmt::Result;
 use nmt::machine;
-use nmt::progress::readable;
-use nmt::vision::evaluate;
-use nmt::vision::pictures::Split;
+use nmt::progress::{printable, readable};
+use nmt::vision::pictures::{PictureData, Split};
+use nmt::vision::{Accuracy, classes_of, evaluate, percent};
 use serde_json::json;
 
 use super::options::PictureOptions;
@@ -24,7 +24,10 @@ pub struct EvaluateArgs {
     /// what training changes
     #[arg(long, default_value = "test", value_parser = splits())]
     split: Split,
-    /// Print one JSON object
+    /// Print a line for every class, too
+    #[arg(long, conflicts_with = "json")]
+    per_class: bool,
+    /// Print one JSON object, with every class
     #[arg(long)]
     json: bool,
 }
@@ -38,28 +41,49 @@ impl EvaluateArgs {
     pub fn run(&self) -> Result<()> {
         let (checkpoint, config) = self.trained.find()?;
         let device = machine::device();
-        let data = self.pictures.batches(self.split, &config, self.trained.batch_size(&config), device)?;
-        let (network, theta) = load(&checkpoint, &config, data.pictures().classes(), device)?;
+        let pictures = self.pictures.open(self.split, &config)?;
+        let mut classes = classes_of(&checkpoint)?;
+        // An earlier version does not tell names with spaces apart.
+        if classes.join(" ") == pictures.classes().join(" ") {
+            classes = pictures.classes().to_vec();
+        }
+        let pictures = pictures.for_classes(&classes)?;
+        let (batch_size, seed) = (self.trained.batch_size(&config), config.training.seed);
+        let data = PictureData::new(pictures, config.augment.clone(), batch_size, seed, device)?;
+        let (network, theta) = load(&checkpoint, &config, &classes, device)?;
         let found = evaluate(&network, &theta, &data, config.training.compute.kind());
         self.pictures.note_met(&data);
-        let (found, split) = (found?, data.pictures().split().name());
+        let split = data.pictures().split().name();
+        super::super::print(&self.text(split, &classes, &found?))
+    }
+
+    fn text(&self, split: &str, classes: &[String], found: &Accuracy) -> String {
+        let Accuracy { correct, top_5, pictures, loss, by_class } = found;
+        let of_classes = classes.iter().zip(by_class);
         if self.json {
-            let (correct, pictures) = (found.correct, found.pictures);
+            let of_class = |(name, (correct, pictures)): (&String, &(i64, i64))| json!({"class": name, "accuracy": percent(*correct, *pictures), "correct": correct, "pictures": pictures});
             let object = json!({
                 "split": split,
                 "accuracy": found.percent(),
                 "correct": correct,
+                "top_5_accuracy": percent(*top_5, *pictures),
                 "pictures": pictures,
-                "loss": found.loss,
+                "loss": loss,
+                "classes": of_classes.map(of_class).collect::<Vec<_>>(),
             });
-            return super::super::print(&format!("{object}\n"));
+            return format!("{object}\n");
         }
-        super::super::print(&format!(
-            "{split}: accuracy {:.2} % ({} of {}), loss {}\n",
-            found.percent(),
-            found.correct,
-            found.pictures,
-            readable(found.loss, 4)
-        ))
+        // Of few classes five are most.
+        let five =
+            if classes.len() > 10 { format!(", top 5 {:.2} %", percent(*top_5, *pictures)) } else { String::new() };
+        let (accuracy, loss) = (found.percent(), readable(*loss, 4));
+        let mut text = format!("{split}: accuracy {accuracy:.2} % ({correct} of {pictures}){five}, loss {loss}\n");
+        if self.per_class {
+            let line = |(name, (correct, pictures)): (&String, &(i64, i64))| {
+                format!("{}\t{:.2} %\t{correct} of {pictures}\n", printable(name), percent(*correct, *pictures))
+            };
+            text.extend(of_classes.map(line));
+        }
+        text
     }
 }

@@ -85,6 +85,15 @@ impl PictureOptions {
         batch_size: usize,
         device: Device,
     ) -> Result<PictureData> {
+        let pictures = self.open(split, config)?;
+        PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)
+    }
+
+    /// A split for the network of the configuration.
+    ///
+    /// # Errors
+    /// As [`Pictures::open_for`].
+    pub fn open(&self, split: Split, config: &VisionConfig) -> Result<Pictures> {
         let options = pictures::PictureOptions {
             skip_corrupt: self.skip_corrupt,
             threads: Some(threads()),
@@ -92,8 +101,7 @@ impl PictureOptions {
         };
         let architecture = config.network.architecture;
         let network = (architecture.name(), architecture.pictures().0);
-        let pictures = Pictures::open_for(network, &self.data, split, options)?;
-        PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)
+        Pictures::open_for(network, &self.data, split, options)
     }
 
     /// Say how many pictures on disk were converted or left out while they were read.

@@ -69,7 +69,7 @@ impl Met {
     }
 }
 
-/// Files of a split that are no pictures.
+/// Files that are no pictures, or pictures of no class.
 #[derive(Debug, Default)]
 pub(super) struct Ignored(Counted);
 
@@ -86,8 +86,8 @@ impl Ignored {
 
     fn line(&self, place: &str) -> Option<String> {
         let (count, named) = (self.0.count(), self.0.names());
-        let what = if count == 1 { "1 is no picture".into() } else { format!("{count} are no pictures") };
-        (count > 0).then(|| format!("{place}: {what} (.jpg, .jpeg, .png) and left out: {named}"))
+        let files = if count == 1 { "1 file is" } else { &format!("{count} files are") };
+        (count > 0).then(|| format!("{place}: {files} left out (no .jpg, .jpeg or .png, or of no class): {named}"))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use walkdir::WalkDir;
+
 use super::faults::Ignored;
 use super::memory::{self, Encoded, Loaded, Picture, Reading};
 use crate::error::{Error, Result};
@@ -127,23 +129,50 @@ fn classes_and_others(root: &Path, ignored: &mut Ignored) -> Result<Vec<String>>
     Ok(classes)
 }
 
-/// The pictures of a class, in alphabetical order; what lies beside them is `ignored`, but for names that begin with a dot.
+/// The pictures of a class, with those in folders in its folder, in alphabetical order; what lies beside them is `ignored`.
 fn picture_names(folder: &Path, ignored: &mut Ignored) -> Result<Vec<OsString>> {
-    let mut names: Vec<OsString> = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Error::io("read the folder", folder))? {
-        let name = entry.map_err(Error::io("read the folder", folder))?.file_name();
-        let text = name.to_string_lossy();
-        if is_picture(&text) {
-            names.push(name);
-        } else if !text.starts_with('.') {
-            ignored.add(|| format!("{}/{text}", folder.file_name().unwrap_or_default().to_string_lossy()));
-        }
-    }
+    let class = folder.file_name().unwrap_or_default();
+    let below = |path: &Path| path.strip_prefix(folder).unwrap_or(path).to_path_buf();
+    let other = |path: &Path| ignored.add(|| Path::new(class).join(below(path)).display().to_string());
+    let pictures = pictures_below(folder, other)?;
+    let mut names: Vec<OsString> = pictures.iter().map(|path| below(path).into_os_string()).collect();
     if names.is_empty() {
         return Err(empty_class(folder.display().to_string()));
     }
     names.sort();
     Ok(names)
+}
+
+/// The pictures in a folder and in the folders in it, in alphabetical order, the names of folders among those of files; what else lies
+/// there is handed to `other`, but for names that begin with a dot. Links are followed.
+///
+/// # Errors
+/// [`Error::Io`], for a circle of links, too.
+pub(super) fn pictures_below(folder: &Path, mut other: impl FnMut(&Path)) -> Result<Vec<PathBuf>> {
+    let mut pictures = Vec::new();
+    let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    // The folder itself may be `.` or `..`.
+    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();
+    for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path())) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            // A link that leads nowhere is seen before its name is.
+            Err(error) if error.depth() > 0 && error.path().is_some_and(is_hidden) => continue,
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_path_buf();
+                return Err(Error::io("read", &path)(error.into()));
+            }
+        };
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        if is_picture(&entry.file_name().to_string_lossy()) {
+            pictures.push(entry.into_path());
+        } else {
+            other(entry.path());
+        }
+    }
+    Ok(pictures)
 }
 
 /// The error of a class without pictures.
@@ -166,6 +195,7 @@ mod tests {
                 ("cat/10.png", testing::plain(4, 1)),
                 ("cat/._2.png", vec![]),
                 ("cat/Thumbs.db", vec![]),
+                ("cat/more/3.png", testing::plain(4, 4)),
                 (".hidden/x.png", vec![]),
                 ("README", vec![]),
             ],
@@ -177,14 +207,15 @@ mod tests {
     fn pictures_are_listed_by_class_and_name() {
         let folder = tree();
         let folders = Folders::list(folder.path()).unwrap();
-        assert_eq!((folders.classes(), folders.names.len()), (vec!["cat".into(), "dog".into()], 3));
-        let paths: Vec<_> = (0..4).map(|i| folders.path(i)).collect();
-        let expected = ["cat/10.png", "cat/2.png", "dog/b.PNG"].map(|name| Some(folder.path().join(name)));
-        assert_eq!((&paths[..3], &paths[3]), (&expected[..], &None));
-        assert_eq!(folders.class_numbers().collect::<Vec<_>>(), [0, 0, 1]);
+        assert_eq!((folders.classes(), folders.names.len()), (vec!["cat".into(), "dog".into()], 4));
+        let paths: Vec<_> = (0..5).map(|i| folders.path(i)).collect();
+        let expected =
+            ["cat/10.png", "cat/2.png", "cat/more/3.png", "dog/b.PNG"].map(|name| Some(folder.path().join(name)));
+        assert_eq!((&paths[..4], &paths[4]), (&expected[..], &None));
+        assert_eq!(folders.class_numbers().collect::<Vec<_>>(), [0, 0, 0, 1]);
         let reading = Reading { place: "p", threads: 2, skip_corrupt: false };
         let loaded = folders.load(reading).unwrap();
-        assert_eq!(loaded.pixels.iter().step_by(48).copied().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(loaded.pixels.iter().step_by(48).copied().collect::<Vec<_>>(), [1, 2, 4, 3]);
     }
 
     #[test]

@@ -198,6 +198,40 @@ impl Pictures {
         ))
     }
 
+    /// The same pictures for a network of `classes`, which may be more than theirs and in another order.
+    ///
+    /// # Errors
+    /// [`Error::Content`] for a class of theirs that is not among them.
+    pub fn for_classes(mut self, classes: &[String]) -> Result<Pictures> {
+        if self.classes == classes {
+            return Ok(self);
+        }
+        let number = |name: &String| classes.iter().position(|class| class == name);
+        let numbers: Vec<Option<usize>> = self.classes.iter().map(number).collect();
+        let unknown: Vec<String> = self
+            .classes
+            .iter()
+            .zip(&numbers)
+            .filter(|(_, number)| number.is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
+        if !unknown.is_empty() {
+            let found = format!("{}, which it lacks", some(&unknown));
+            let next = "rename them, or train on with a linear layer for these: nmt vision train --new-head";
+            return Err(Error::content(
+                "the pictures",
+                format!("classes of the network: {}", some(classes)),
+                found,
+                next,
+            ));
+        }
+        let of = |label: &u32| numbers.get(*label as usize).copied().flatten().unwrap_or_default() as u32;
+        self.labels = self.labels.iter().map(of).collect();
+        self.classes = classes.to_vec();
+        self.fingerprint = OnceLock::new();
+        Ok(self)
+    }
+
     /// Which split they are: the one that was asked for, or the other held-out one.
     pub fn split(&self) -> Split {
         self.split

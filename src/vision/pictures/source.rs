@@ -150,6 +150,15 @@ pub(super) fn recognise(path: &Path) -> Result<Source> {
         if let Some((_, found, next)) = of_a_folder.into_iter().find(|(is, ..)| *is) {
             return Err(Error::content(path.display().to_string(), "a folder or cifar-10-binary.tar.gz", found, next));
         }
+        if !is_archive(&name) {
+            let expected = "a folder, or cifar-10-binary.tar.gz";
+            return Err(Error::content(
+                path.display().to_string(),
+                expected,
+                "another file",
+                "give the folder of the pictures",
+            ));
+        }
         return Ok(Source::BatchArchive(path.to_path_buf()));
     }
     let mut names = Vec::new();
@@ -170,11 +179,7 @@ pub(super) fn recognise(path: &Path) -> Result<Source> {
     if !folders.are_missing() {
         return Ok(Source::Folders(folders));
     }
-    let is_archive = |name: &&String| {
-        let name = name.to_ascii_lowercase();
-        [".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
-    };
-    let found: Vec<&str> = names.iter().filter(is_archive).map(String::as_str).collect();
+    let found: Vec<&str> = names.iter().map(String::as_str).filter(|name| is_archive(name)).collect();
     if let Some(name) = found.iter().find(|name| name.starts_with(BINARY_ARCHIVE)) {
         return Ok(Source::BatchArchive(path.join(name)));
     }
@@ -187,6 +192,12 @@ pub(super) fn recognise(path: &Path) -> Result<Source> {
         there[..place].iter().try_for_each(|other| archives::check_different(other, archive))?;
     }
     Ok(Source::Archives(archives))
+}
+
+/// Whether a file of this name is a tar, compressed or not.
+fn is_archive(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    [".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// The folders of every split that have folders in them. Where no held-out split has such, and where training has none, what

@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use tch::{Device, Tensor};
-use walkdir::WalkDir;
 
 use super::augment::Normalisation;
 use super::decode::{self, Converted, Decoded};
 use super::faults::{Ignored, Met};
-use super::folders::is_picture;
+use super::folders::pictures_below;
 use super::{GREATEST_SMALL_SIDE, resize};
 use crate::error::{Error, Result};
 use crate::text::in_order;
@@ -57,12 +56,13 @@ impl Unlabelled {
                 files.push(path.clone());
                 continue;
             }
-            let before = files.len();
-            pictures_in(path, &mut files)?;
-            if files.len() == before {
-                let place = path.display().to_string();
+            let (mut ignored, place) = (Ignored::default(), path.display().to_string());
+            let found = pictures_below(path, |other| ignored.add(|| other.display().to_string()))?;
+            ignored.note(&place);
+            if found.is_empty() {
                 return Err(Error::content(place, "pictures, .jpg, .jpeg or .png", "none", "check the path"));
             }
+            files.extend(found);
         }
         Ok(Unlabelled { files, network, skip_corrupt, threads, met: Met::default() })
     }
@@ -126,34 +126,6 @@ fn taken(file: &Path, (network, side): (&str, i64)) -> Result<Taken> {
         return Err(Error::content(file.display().to_string(), expected, found, "resize it"));
     }
     Ok(Ok((resize::planes(&image, &Normalisation::CIFAR10.tables()), converted)))
-}
-
-fn pictures_in(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let mut ignored = Ignored::default();
-    let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    // The folder itself may be `.` or `..`.
-    let walk = WalkDir::new(folder).follow_links(true).sort_by_file_name();
-    for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path())) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            // A link that leads nowhere is seen before its name is.
-            Err(error) if error.depth() > 0 && error.path().is_some_and(is_hidden) => continue,
-            Err(error) => {
-                let path = error.path().unwrap_or(folder).to_path_buf();
-                return Err(Error::io("read", &path)(error.into()));
-            }
-        };
-        if entry.file_type().is_dir() {
-            continue;
-        }
-        if is_picture(&entry.file_name().to_string_lossy()) {
-            files.push(entry.into_path());
-        } else {
-            ignored.add(|| entry.path().display().to_string());
-        }
-    }
-    ignored.note(&folder.display().to_string());
-    Ok(())
 }
 
 #[cfg(test)]
