@@ -75,16 +75,16 @@ impl RunOptions {
     }
 
     /// Say so where what was asked for has no part in what follows: a method of initialisation (--set) beside the parameters of
-    /// --init, and a stop beyond the end.
+    /// --init, unless it `counts`, and a stop beyond the end.
     pub fn note_unused(
         &self,
-        resume: bool,
+        counts: bool,
         options: &ConfigOptions,
         stop_after: Option<StopAfter>,
         config: &LoopConfig,
     ) {
         let method = options.set.iter().find(|setting| setting.trim_start().starts_with("init.method"));
-        if let (Some(init), Some(method), false) = (&self.init, method, resume) {
+        if let (Some(init), Some(method), false) = (&self.init, method, counts) {
             progress::note(format!("{method} has no part in training: {} has the parameters", init.display()));
         }
         let (asked, end, what) = match stop_after {

@@ -272,7 +272,7 @@ impl Layout {
                     format!("`{}` of shape {:?}", block.name, block.shape),
                     format!("shape {:?}", tensor.size()),
                     "the file was made with other model sizes, dictionaries or classes: give every command the same --data, \
-                     --config and --set (for other classes: nmt vision train --new-head)",
+                     --config and --set",
                 ));
             }
             if tensor.isfinite().all().int64_value(&[]) == 0 {

@@ -272,8 +272,8 @@ pub fn checkpoint_of(named: &Path) -> Result<(PathBuf, PathBuf)> {
     Ok((named.to_path_buf(), checkpoint))
 }
 
-/// The entries of a file. One of a newer program is refused, and one that is of another network or other data than `identity`; files of other programs say
-/// nothing about either.
+/// The entries of a file. One of a newer program is refused, and one that is of another network or other data than
+/// `identity`; files of other programs say nothing about either.
 ///
 /// # Errors
 /// [`Error::Content`] with both, where they differ, and when the file is damaged.
@@ -300,12 +300,7 @@ pub fn check_metadata(path: &Path, identity: &BTreeMap<String, String>) -> Resul
                 path.display().to_string(),
                 format!("parameters for data whose {key} {expected}"),
                 format!("those of a network trained on data whose {key} {found}"),
-                match key.as_str() {
-                    "classes" => {
-                        "give the data that it was trained on, or train on with a linear layer for these: --new-head"
-                    }
-                    _ => "give the data that it was trained on, or parameters for these data",
-                },
+                "give the data that it was trained on, or parameters for these data",
             ));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::config::NetworkConfig;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::params::safetensors_metadata;
 use crate::train::NETWORK;
 
@@ -29,19 +29,16 @@ fn network_entry(network: &NetworkConfig) -> (String, String) {
     (NETWORK.to_string(), format!("{} {norm}", network.architecture.name()))
 }
 
-/// The classes that a checkpoint is for, in the order of its logits. In one of an earlier version names with spaces are not
-/// told apart.
+/// The classes that a checkpoint is for, in the order of its logits; none where it does not say so, as that of another program.
+/// In one of an earlier version names with spaces are not told apart.
 ///
 /// # Errors
-/// [`Error::Content`] where the file is damaged, or does not say it.
-pub fn classes_of(checkpoint: &Path) -> Result<Vec<String>> {
+/// [`Error::Content`] where the file is damaged.
+pub fn classes_of(checkpoint: &Path) -> Result<Option<Vec<String>>> {
     let metadata = safetensors_metadata(checkpoint)?;
     let listed = metadata.get(CLASS_NAMES).and_then(|text| serde_json::from_str(text).ok());
     let joined = || metadata.get(CLASSES).map(|text| text.split(' ').map(str::to_string).collect());
-    listed.or_else(joined).ok_or_else(|| {
-        let next = "give a checkpoint that `nmt vision train` wrote";
-        Error::content(checkpoint.display().to_string(), "the names of its classes", "none", next)
-    })
+    Ok(listed.or_else(joined))
 }
 
 #[cfg(test)]
@@ -65,11 +62,11 @@ mod tests {
         };
         for names in [&["cat", "dog"][..], &["hot dog", "a/b", "\"c\""], &["cat"]] {
             let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-            assert_eq!(of(&identity(&config, &names)).unwrap(), names);
+            assert_eq!(of(&identity(&config, &names)).unwrap(), Some(names));
         }
         // Of an earlier version.
         let before = BTreeMap::from([("classes".to_string(), "cat dog".to_string())]);
-        assert_eq!(of(&before).unwrap(), ["cat", "dog"]);
-        assert!(of(&network_identity(&config)).unwrap_err().to_string().contains("the names of its classes"));
+        assert_eq!(of(&before).unwrap().unwrap(), ["cat", "dog"]);
+        assert_eq!(of(&network_identity(&config)).unwrap(), None);
     }
 }

@@ -13,8 +13,8 @@ use crate::params::{Block, BlockKind, Layout};
 use crate::task::Task;
 use crate::train::check_metadata;
 
-/// θ of `network`, `[P]`, on the CPU: the linear layer of `drawn`, which is such a θ, and everything else of the checkpoint at `path`, whatever its classes
-/// are.
+/// θ of `network`, `[P]`, on the CPU: the linear layer of `drawn`, which is such a θ, and everything else of the checkpoint
+/// at `path`, whatever its classes are.
 ///
 /// # Errors
 /// [`crate::Error::Content`] where the file is damaged, or of another network than `config` says.

@@ -7,7 +7,8 @@ use super::validation::without_graph;
 use crate::error::Result;
 use crate::task::Mode;
 
-/// The `top` most probable classes of every picture, each with its probability, the most probable first; fewer where there are fewer classes.
+/// The `top` most probable classes of every picture, each with its probability, the most probable first; fewer where there
+/// are fewer classes.
 /// `pictures` are `[images, 3, side, side]`, fp32, normalised.
 ///
 /// # Errors

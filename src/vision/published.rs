@@ -73,8 +73,6 @@ impl VisionConfig {
                 ..of_vgg19
             },
             Resnet50 => VisionConfig {
-                // Large pictures are cropped otherwise: `[augment]` says nothing of it but whether they are turned.
-                augment: AugmentConfig { crop_padding: 0, cutout: 0, ..AugmentConfig::default() },
                 // Section 3.5: the step has the length η·γ. For CIFAR-10, where γ is 1, the published code agrees.
                 gradinit: GradInitConfig {
                     batch_size: 128,

@@ -91,6 +91,6 @@ pub(super) fn without_graph<T>(pictures: &Tensor, compute: impl FnOnce() -> T) -
     watch(|| no_grad(compute)).map_err(|found| {
         let size = pictures.size();
         let batch = format!("{} pictures of {} × {} pixels", size[0], size[2], size[3]);
-        Error::OutOfMemory { batch, found, next: "lower --batch-size, or training.batch_size".into() }
+        Error::OutOfMemory { batch, found, next: "smaller batches need less".into() }
     })
 }

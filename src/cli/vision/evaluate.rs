@@ -3,11 +3,12 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use nmt::Result;
 use nmt::machine;
-use nmt::progress::{printable, readable};
+use nmt::progress::readable;
 use nmt::vision::pictures::{PictureData, Split};
 use nmt::vision::{Accuracy, classes_of, evaluate, percent};
 use serde_json::json;
 
+use super::column;
 use super::options::PictureOptions;
 use super::trained::{TrainedOptions, load};
 
@@ -42,11 +43,10 @@ impl EvaluateArgs {
         let (checkpoint, config) = self.trained.find()?;
         let device = machine::device();
         let pictures = self.pictures.open(self.split, &config)?;
-        let mut classes = classes_of(&checkpoint)?;
         // An earlier version does not tell names with spaces apart.
-        if classes.join(" ") == pictures.classes().join(" ") {
-            classes = pictures.classes().to_vec();
-        }
+        let same = |names: &Vec<String>| names.join(" ") == pictures.classes().join(" ");
+        let classes = classes_of(&checkpoint)?.filter(|names| !same(names));
+        let classes = classes.unwrap_or_else(|| pictures.classes().to_vec());
         let pictures = pictures.for_classes(&classes)?;
         let (batch_size, seed) = (self.trained.batch_size(&config), config.training.seed);
         let data = PictureData::new(pictures, config.augment.clone(), batch_size, seed, device)?;
@@ -59,9 +59,12 @@ impl EvaluateArgs {
 
     fn text(&self, split: &str, classes: &[String], found: &Accuracy) -> String {
         let Accuracy { correct, top_5, pictures, loss, by_class } = found;
-        let of_classes = classes.iter().zip(by_class);
+        let of_classes = classes.iter().zip(by_class).map(|(name, (correct, all))| (name, *correct, *all));
         if self.json {
-            let of_class = |(name, (correct, pictures)): (&String, &(i64, i64))| json!({"class": name, "accuracy": percent(*correct, *pictures), "correct": correct, "pictures": pictures});
+            let of_class = |(name, correct, pictures): (&String, i64, i64)| {
+                let accuracy = percent(correct, pictures);
+                json!({"class": name, "accuracy": accuracy, "correct": correct, "pictures": pictures})
+            };
             let object = json!({
                 "split": split,
                 "accuracy": found.percent(),
@@ -79,8 +82,8 @@ impl EvaluateArgs {
         let (accuracy, loss) = (found.percent(), readable(*loss, 4));
         let mut text = format!("{split}: accuracy {accuracy:.2} % ({correct} of {pictures}){five}, loss {loss}\n");
         if self.per_class {
-            let line = |(name, (correct, pictures)): (&String, &(i64, i64))| {
-                format!("{}\t{:.2} %\t{correct} of {pictures}\n", printable(name), percent(*correct, *pictures))
+            let line = |(name, correct, pictures): (&String, i64, i64)| {
+                format!("{}\t{:.2} %\t{correct} of {pictures}\n", column(name), percent(correct, pictures))
             };
             text.extend(of_classes.map(line));
         }

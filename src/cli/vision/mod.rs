@@ -52,3 +52,9 @@ impl VisionCommand {
         }
     }
 }
+
+/// A name that ends no column and no line.
+fn column(name: &str) -> String {
+    let shown = |c: char| if c.is_control() || c == '\\' { c.escape_default().to_string() } else { c.to_string() };
+    name.chars().map(shown).collect()
+}

@@ -13,6 +13,7 @@ use nmt::vision::pictures::{Unlabelled, UnlabelledBatch};
 use nmt::vision::{classes_of, predict};
 use serde_json::json;
 
+use super::column;
 use super::options::threads;
 use super::trained::{TrainedOptions, load};
 
@@ -45,7 +46,10 @@ impl PredictArgs {
         let architecture = config.network.architecture;
         let network = (architecture.name(), architecture.pictures().0);
         let mut pictures = Unlabelled::find(network, &self.paths()?, self.skip_corrupt, threads())?;
-        let classes = classes_of(&checkpoint)?;
+        let classes = classes_of(&checkpoint)?.ok_or_else(|| {
+            let next = "give a checkpoint that `nmt vision train` wrote";
+            Error::content(checkpoint.display().to_string(), "the names of its classes", "none", next)
+        })?;
         let device = machine::device();
         let (network, theta) = load(&checkpoint, &config, &classes, device)?;
         let (total, batch_size) = (pictures.files().len(), self.trained.batch_size(&config));
@@ -82,7 +86,8 @@ impl PredictArgs {
             }
             // Names of files are bytes.
             for line in std::io::stdin().lock().split(b'\n') {
-                let line = line.map_err(Error::io("read", "standard input"))?;
+                let mut line = line.map_err(Error::io("read", "standard input"))?;
+                line.pop_if(|last| *last == b'\r');
                 paths.extend((!line.is_empty()).then(|| PathBuf::from(OsString::from_vec(line))));
             }
         }
@@ -99,10 +104,4 @@ impl PredictArgs {
         let columns: String = found.iter().map(|(class, share)| format!("\t{}\t{share:.4}", column(class))).collect();
         format!("{}{columns}\n", column(&picture))
     }
-}
-
-/// A name that ends no column and no line.
-fn column(name: &str) -> String {
-    let shown = |c: char| if c.is_control() || c == '\\' { c.escape_default().to_string() } else { c.to_string() };
-    name.chars().map(shown).collect()
 }

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use nmt::config::describe;
+use nmt::error::Error;
 use nmt::task::Task;
 use nmt::train::{Run, StopAfter, load_weights, train};
 use nmt::vision::pictures::Split;
-use nmt::vision::{VisionConfig, draw, evaluate, initialise, with_new_head};
+use nmt::vision::{VisionConfig, VisionInitMethod, draw, evaluate, initialise, with_new_head};
 use nmt::{Result, progress};
 
 use super::super::model_options::{PrintConfig, name_of, setting};
@@ -42,6 +43,17 @@ pub struct VisionTrainArgs {
     stop_after_epoch: Option<u64>,
 }
 
+/// An error of parameters that do not fit, which they may with another linear layer.
+fn for_other_classes(error: Error) -> Error {
+    match error {
+        Error::Content { place, expected, found, next } => {
+            let next = format!("{next}; where only the classes are others, add --new-head");
+            Error::Content { place, expected, found, next }
+        }
+        other => other,
+    }
+}
+
 impl VisionTrainArgs {
     /// Train; `threads` are those that were asked for.
     pub fn run(&self, threads: Option<usize>) -> Result<()> {
@@ -60,12 +72,13 @@ impl VisionTrainArgs {
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let settings = config.training_loop(data.pictures().len(), processes.all.size());
         let stop_after = self.stop_after_epoch.map(StopAfter::Epoch);
-        // Of the linear layer it has a part.
-        self.run.note_unused(resume || self.new_head, &self.network.config, stop_after, &settings);
+        // By every method but MetaInit the linear layer is drawn.
+        let draws = self.new_head && config.init.method != VisionInitMethod::Metainit;
+        self.run.note_unused(resume || draws, &self.network.config, stop_after, &settings);
         let signal = self.run.watch()?;
         let read = |path: &Path| match self.new_head {
             true => with_new_head(path, &network, &config.network, &draw(&config, &network)),
-            false => load_weights(path, network.layout(), &identity),
+            false => load_weights(path, network.layout(), &identity).map_err(for_other_classes),
         };
         let fresh = || initialise(&config, &network, &data, device, &signal);
         let start = || self.run.start(&network, &config.optimizer, read, fresh);

@@ -82,6 +82,18 @@ pub(super) fn read<T>(
     Ok(value)
 }
 
+/// Whether a file begins as something compressed by gzip, or as a tar of the last decades.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(super) fn begins_as_one(path: &Path) -> Result<bool> {
+    const MAGIC: std::ops::Range<usize> = 257..262;
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    file.take(MAGIC.end as u64).read_to_end(&mut start).map_err(Error::io("read", path))?;
+    Ok(start.starts_with(&[0x1f, 0x8b]) || start.get(MAGIC) == Some(b"ustar"))
+}
+
 impl Members<'_> {
     /// The next file or folder.
     ///

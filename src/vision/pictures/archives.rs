@@ -35,7 +35,7 @@ pub(super) fn load(path: &Path, split: Split, reading: Reading) -> Result<(Vec<S
             Ok(None)
         })
     })?;
-    ignored.note(&path.display().to_string());
+    ignored.note_beside_classes(&path.display().to_string());
     Ok((checked(path, counts)?, loaded))
 }
 

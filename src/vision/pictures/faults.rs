@@ -79,15 +79,20 @@ impl Ignored {
         self.0.add(name);
     }
 
-    /// Say how many on standard error.
-    pub(super) fn note(&self, place: &str) {
-        self.line(place).iter().for_each(progress::note);
+    /// Say on standard error how many there are among the classes of a split.
+    pub(super) fn note_beside_classes(&self, place: &str) {
+        self.line(place, "no .jpg, .jpeg or .png, or of no class").iter().for_each(progress::note);
     }
 
-    fn line(&self, place: &str) -> Option<String> {
+    /// The same of folders without classes.
+    pub(super) fn note(&self, place: &str) {
+        self.line(place, "no .jpg, .jpeg or .png").iter().for_each(progress::note);
+    }
+
+    fn line(&self, place: &str, why: &str) -> Option<String> {
         let (count, named) = (self.0.count(), self.0.names());
         let files = if count == 1 { "1 file is" } else { &format!("{count} files are") };
-        (count > 0).then(|| format!("{place}: {files} left out (no .jpg, .jpeg or .png, or of no class): {named}"))
+        (count > 0).then(|| format!("{place}: {files} left out ({why}): {named}"))
     }
 }
 
@@ -120,11 +125,11 @@ mod tests {
     #[test]
     fn what_is_no_picture_is_counted() {
         let mut ignored = Ignored::default();
-        assert_eq!(ignored.line("x"), None);
+        assert_eq!(ignored.line("x", "why"), None);
         ignored.add(|| "a.webp".into());
-        assert_eq!(ignored.line("x").unwrap(), "x: 1 is no picture (.jpg, .jpeg, .png) and left out: a.webp");
+        assert_eq!(ignored.line("x", "why").unwrap(), "x: 1 file is left out (why): a.webp");
         (0..6).for_each(|i| ignored.add(|| i.to_string()));
-        let line = ignored.line("x").unwrap();
-        assert!(line.contains("7 are no pictures") && line.ends_with("a.webp, 0, 1, 2, 3, …"), "{line}");
+        let line = ignored.line("x", "why").unwrap();
+        assert_eq!(line, "x: 7 files are left out (why): a.webp, 0, 1, 2, 3, …");
     }
 }

@@ -40,7 +40,7 @@ impl Folders {
             folders.classes.push((class, folders.names.len()));
             folders.names.extend(names.into_iter().map(OsString::into_boxed_os_str));
         }
-        ignored.note(&root.display().to_string());
+        ignored.note_beside_classes(&root.display().to_string());
         Ok(folders)
     }
 
@@ -143,11 +143,16 @@ fn picture_names(folder: &Path, ignored: &mut Ignored) -> Result<Vec<OsString>> 
     Ok(names)
 }
 
-/// The pictures in a folder and in the folders in it, in alphabetical order, the names of folders among those of files; what else lies
-/// there is handed to `other`, but for names that begin with a dot. Links are followed.
+fn is_named_as_picture(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| is_picture(&name.to_string_lossy()))
+}
+
+/// The pictures in a folder and in the folders in it, in alphabetical order, the names of folders among those of files. What
+/// else lies there, or cannot be read, is handed to `other`, but for names that begin with a dot. Links are followed, but not in
+/// circles.
 ///
 /// # Errors
-/// [`Error::Io`], for a circle of links, too.
+/// [`Error::Io`], for the folder itself and for pictures.
 pub(super) fn pictures_below(folder: &Path, mut other: impl FnMut(&Path)) -> Result<Vec<PathBuf>> {
     let mut pictures = Vec::new();
     let is_hidden = |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
@@ -156,17 +161,23 @@ pub(super) fn pictures_below(folder: &Path, mut other: impl FnMut(&Path)) -> Res
     for entry in walk.into_iter().filter_entry(|entry| entry.depth() == 0 || !is_hidden(entry.path())) {
         let entry = match entry {
             Ok(entry) => entry,
-            // A link that leads nowhere is seen before its name is.
-            Err(error) if error.depth() > 0 && error.path().is_some_and(is_hidden) => continue,
-            Err(error) => {
-                let path = error.path().unwrap_or(folder).to_path_buf();
-                return Err(Error::io("read", &path)(error.into()));
-            }
+            Err(error) => match error.path().filter(|path| error.depth() > 0 && !is_named_as_picture(path)) {
+                // A link that leads nowhere or in a circle, and what may not be read, is seen before its name is.
+                Some(path) if is_hidden(path) => continue,
+                Some(path) => {
+                    other(path);
+                    continue;
+                }
+                None => {
+                    let path = error.path().unwrap_or(folder).to_path_buf();
+                    return Err(Error::io("read", &path)(error.into()));
+                }
+            },
         };
         if entry.file_type().is_dir() {
             continue;
         }
-        if is_picture(&entry.file_name().to_string_lossy()) {
+        if is_named_as_picture(entry.path()) {
             pictures.push(entry.into_path());
         } else {
             other(entry.path());

@@ -22,6 +22,7 @@ mod source;
 mod testing;
 mod unlabelled;
 
+use std::collections::BTreeSet;
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -198,7 +199,8 @@ impl Pictures {
         ))
     }
 
-    /// The same pictures for a network of `classes`, which may be more than theirs and in another order.
+    /// The same pictures for a network of `classes`, which may be more than theirs and in another order; those of which there is
+    /// no picture are named on standard error.
     ///
     /// # Errors
     /// [`Error::Content`] for a class of theirs that is not among them.
@@ -206,15 +208,9 @@ impl Pictures {
         if self.classes == classes {
             return Ok(self);
         }
-        let number = |name: &String| classes.iter().position(|class| class == name);
-        let numbers: Vec<Option<usize>> = self.classes.iter().map(number).collect();
-        let unknown: Vec<String> = self
-            .classes
-            .iter()
-            .zip(&numbers)
-            .filter(|(_, number)| number.is_none())
-            .map(|(name, _)| name.clone())
-            .collect();
+        let met: BTreeSet<u32> = self.labels.iter().copied().collect();
+        let own: Vec<String> = met.iter().filter_map(|label| self.classes.get(*label as usize)).cloned().collect();
+        let unknown: Vec<String> = own.iter().filter(|name| !classes.contains(name)).cloned().collect();
         if !unknown.is_empty() {
             let found = format!("{}, which it lacks", some(&unknown));
             let next = "rename them, or train on with a linear layer for these: nmt vision train --new-head";
@@ -225,7 +221,10 @@ impl Pictures {
                 next,
             ));
         }
-        let of = |label: &u32| numbers.get(*label as usize).copied().flatten().unwrap_or_default() as u32;
+        note_absent(self.split.name(), "the network", classes, &own);
+        let number = |name: &String| classes.iter().position(|class| class == name).unwrap_or_default() as u32;
+        let numbers: Vec<u32> = self.classes.iter().map(number).collect();
+        let of = |label: &u32| numbers.get(*label as usize).copied().unwrap_or_default();
         self.labels = self.labels.iter().map(of).collect();
         self.classes = classes.to_vec();
         self.fingerprint = OnceLock::new();
@@ -377,12 +376,17 @@ fn numbers(place: &str, classes: &[String], own: &[String]) -> Result<Vec<u32>> 
             "give both splits the same classes",
         ));
     }
+    note_absent(place, "training", classes, own);
+    Ok(own.iter().filter_map(|class| classes.binary_search(class).ok()).map(|number| number as u32).collect())
+}
+
+/// Say of which of `classes`, which are those of `whose`, there is no picture.
+fn note_absent(place: &str, whose: &str, classes: &[String], own: &[String]) {
     let absent: Vec<String> = classes.iter().filter(|class| !own.contains(class)).cloned().collect();
     if !absent.is_empty() {
-        let which = format!("{} of the {} classes of training", absent.len(), classes.len());
+        let which = format!("{} of the {} classes of {whose}", absent.len(), classes.len());
         progress::note(format!("warning: {place}: no pictures of {which}: {}", some(&absent)));
     }
-    Ok(own.iter().filter_map(|class| classes.binary_search(class).ok()).map(|number| number as u32).collect())
 }
 
 /// The first of these names.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{archives, binary, folders};
+use super::{archive, archives, binary, folders};
 use crate::error::{Error, Result};
 
 /// What CIFAR-10's archive of binary files is called.
@@ -150,7 +150,7 @@ pub(super) fn recognise(path: &Path) -> Result<Source> {
         if let Some((_, found, next)) = of_a_folder.into_iter().find(|(is, ..)| *is) {
             return Err(Error::content(path.display().to_string(), "a folder or cifar-10-binary.tar.gz", found, next));
         }
-        if !is_archive(&name) {
+        if !is_archive(&name) && !archive::begins_as_one(path)? {
             let expected = "a folder, or cifar-10-binary.tar.gz";
             return Err(Error::content(
                 path.display().to_string(),
