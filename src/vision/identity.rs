@@ -33,7 +33,7 @@ fn network_entry(network: &NetworkConfig) -> (String, String) {
 /// In one of an earlier version names with spaces are not told apart.
 ///
 /// # Errors
-/// [`Error::Content`] where the file is damaged.
+/// [`crate::Error::Content`] where the file is damaged.
 pub fn classes_of(checkpoint: &Path) -> Result<Option<Vec<String>>> {
     let metadata = safetensors_metadata(checkpoint)?;
     let listed = metadata.get(CLASS_NAMES).and_then(|text| serde_json::from_str(text).ok());
