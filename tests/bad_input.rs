@@ -146,7 +146,7 @@ fn output_that_cannot_be_written() {
     lab.preprocess();
     std::fs::write(lab.path("file"), "").unwrap();
     lab.train("file/run", &["--max-updates", "1"]).fails(1, &["file/run"]);
-    lab.train("file", &["--max-updates", "1"]).fails(1, &["file"]);
+    lab.train("file", &["--max-updates", "1"]).fails(2, &["--output file: expected a folder"]);
     if Path::new("/dev/full").exists() {
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let output = lab.command(&["config"]).stdout(full).output().unwrap();
