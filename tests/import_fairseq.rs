@@ -130,7 +130,7 @@ fn what_cannot_be_imported_is_named() {
     let (untied, separate) = (golden("untied.pt"), golden("separate"));
     import_file(&untied, &separate, &[]).fails(2, &["tell the languages", "--source-lang"]);
     import_file(&untied, &golden("joined"), &languages)
-        .fails(1, &["untied.pt", "shape", "other model sizes or dictionaries"]);
+        .fails(1, &["untied.pt", "shape", "other model sizes, dictionaries or classes"]);
     import_file(&golden("none.pt"), &separate, &languages).fails(1, &["none.pt"]);
     import_file(&golden("README.md"), &separate, &languages).fails(1, &["README.md: expected a file of torch.save"]);
     // A tensor of a network that is not here: of another name in the first text that has it.
