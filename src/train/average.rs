@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
 
-use super::checkpoint::{CONFIG_KEY, NETWORK, STATE_KEY, config_of};
+use super::checkpoint::{CONFIG_KEY, LATER, STATE_KEY, config_of};
 use crate::error::{Error, Result};
 use crate::params::{BlockKind, Layout, safetensors_metadata, with_safetensors};
 
@@ -24,8 +24,7 @@ pub fn average(inputs: &[PathBuf], output: &Path) -> Result<()> {
         let found = self::identity(other)?;
         let differs = |key: &&String| match (identity.get(*key), found.get(*key)) {
             (Some(one), Some(other)) => one != other,
-            // Checkpoints of a run that an older program began do not say it.
-            _ => *key != NETWORK,
+            _ => !LATER.contains(&key.as_str()),
         };
         let keys = identity.keys().chain(found.keys()).find(differs);
         if let Some(key) = keys {
@@ -70,4 +69,36 @@ fn identity(path: &Path) -> Result<BTreeMap<String, String>> {
     metadata.remove(STATE_KEY);
     metadata.remove(CONFIG_KEY);
     Ok(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::Device;
+
+    /// A run that an older program began has checkpoints that say less of themselves; what both say has to be equal.
+    #[test]
+    fn checkpoints_of_an_older_program_are_averaged_with_newer_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut layout = Layout::default();
+        layout.add("a", &[1], BlockKind::Bias);
+        let save = |name: &str, value: f64, entries: &[(&str, &str)]| {
+            let metadata = entries.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+            let path = folder.path().join(name);
+            layout.save(&path, &[("", &Tensor::full([1], value, (Kind::Float, Device::Cpu)))], &metadata).unwrap();
+            path
+        };
+        let old = save("old", 1.0, &[("classes", "cat dog")]);
+        let new = save("new", 2.0, &[("classes", "cat dog"), ("names_of_classes", "[]"), ("network", "vgg19")]);
+        let mean = folder.path().join("mean");
+        for inputs in [[old.clone(), new.clone()], [new, old.clone()]] {
+            average(&inputs, &mean).unwrap();
+            assert_eq!(layout.load(&mean, "").unwrap().double_value(&[0]), 1.5);
+        }
+        let other = save("other", 2.0, &[("classes", "cat owl")]);
+        let silent = save("silent", 2.0, &[]);
+        for another in [other, silent] {
+            assert!(average(&[old.clone(), another], &mean).unwrap_err().to_string().contains("classes"));
+        }
+    }
 }

@@ -25,6 +25,10 @@ pub const CONFIG: &str = "config.toml";
 
 /// The entry of an identity that says which network the parameters are of.
 pub const NETWORK: &str = "network";
+/// The entry of an identity that names the classes of an image network, as a JSON list.
+pub const CLASS_NAMES: &str = "names_of_classes";
+/// Entries that the checkpoints of a run lack which an older program wrote.
+pub(super) const LATER: [&str; 2] = [NETWORK, CLASS_NAMES];
 
 /// The version of the format; a file with a higher one is of a newer program.
 const FORMAT: u32 = 1;

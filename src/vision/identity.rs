@@ -6,15 +6,14 @@ use std::path::Path;
 use super::config::NetworkConfig;
 use crate::error::Result;
 use crate::params::safetensors_metadata;
-use crate::train::NETWORK;
+use crate::train::{CLASS_NAMES, NETWORK};
 
 /// The names of the classes, with spaces between them: what is compared.
 const CLASSES: &str = "classes";
-/// The same as a JSON list, which tells names with spaces apart; earlier versions did not write it.
-const CLASS_NAMES: &str = "names_of_classes";
 
 /// What has to be equal where parameters are loaded: the network and the names of its classes.
 pub fn identity(network: &NetworkConfig, classes: &[String]) -> BTreeMap<String, String> {
+    // Tells names with spaces apart; earlier versions did not write it.
     let names = serde_json::Value::from(classes).to_string();
     BTreeMap::from([(CLASSES.to_string(), classes.join(" ")), (CLASS_NAMES.to_string(), names), network_entry(network)])
 }

@@ -55,6 +55,21 @@ pub enum PictureKind {
     Large,
 }
 
+impl PictureKind {
+    /// What a network takes whose pictures have `side` pixels a side.
+    fn of_side(side: i64) -> PictureKind {
+        if side <= i64::from(GREATEST_SMALL_SIDE) { PictureKind::Small } else { PictureKind::Large }
+    }
+
+    /// What such pictures are normalised by: CIFAR-10's numbers or ImageNet's.
+    fn normalisation(self) -> Normalisation {
+        match self {
+            PictureKind::Small => Normalisation::CIFAR10,
+            PictureKind::Large => Normalisation::IMAGENET,
+        }
+    }
+}
+
 /// How pictures are read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PictureOptions {
@@ -185,8 +200,7 @@ impl Pictures {
         split: Split,
         options: PictureOptions,
     ) -> Result<Pictures> {
-        let small = side <= i64::from(GREATEST_SMALL_SIDE);
-        let kind = if small { PictureKind::Small } else { PictureKind::Large };
+        let kind = PictureKind::of_side(side);
         let pictures = Pictures::open(path, split, PictureOptions { kind, ..options })?;
         if pictures.side() as i64 == side {
             return Ok(pictures);
@@ -271,7 +285,7 @@ impl Pictures {
 
     /// What pictures are normalised by: CIFAR-10's numbers for small ones, ImageNet's for large ones.
     pub fn normalisation(&self) -> Normalisation {
-        if self.in_memory() { Normalisation::CIFAR10 } else { Normalisation::IMAGENET }
+        if self.in_memory() { PictureKind::Small } else { PictureKind::Large }.normalisation()
     }
 
     /// How many corrupt pictures were left out, of those that were read.

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use tch::{Device, Tensor};
 
-use super::augment::Normalisation;
+use super::augment::Tables;
 use super::decode::{self, Converted, Decoded};
 use super::faults::{Ignored, Met};
 use super::folders::pictures_below;
-use super::{GREATEST_SMALL_SIDE, resize};
+use super::{PictureKind, resize};
 use crate::error::{Error, Result};
 use crate::text::in_order;
 
@@ -81,7 +81,9 @@ impl Unlabelled {
         let Unlabelled { files, network, skip_corrupt, threads, met } = self;
         let end = start.saturating_add(count).min(files.len());
         let (mut places, mut values, mut next) = (Vec::new(), Vec::<f32>::new(), start..end);
-        let work = |place: usize| Ok((place, taken(&files[place], *network)?));
+        let kind = PictureKind::of_side(network.1);
+        let tables = kind.normalisation().tables();
+        let work = |place: usize| Ok((place, taken(&files[place], *network, kind, &tables)?));
         let take = |done: Result<(usize, Taken)>| -> Result<()> {
             let (place, taken) = done?;
             let name = || files[place].display().to_string();
@@ -110,14 +112,14 @@ impl Unlabelled {
     }
 }
 
-/// Decode a picture for a network of pictures of `side` pixels.
-fn taken(file: &Path, (network, side): (&str, i64)) -> Result<Taken> {
+/// Decode a picture for a network of pictures of this kind, of `side` pixels where they are small.
+fn taken(file: &Path, (network, side): (&str, i64), kind: PictureKind, tables: &Tables) -> Result<Taken> {
     let Decoded { image, converted } = match decode::decode(&decode::read_file(file)?) {
         Ok(decoded) => decoded,
         Err(reason) => return Ok(Err(reason)),
     };
-    if side > i64::from(GREATEST_SMALL_SIDE) {
-        return Ok(Ok((resize::large(&image, &Normalisation::IMAGENET.tables()), converted)));
+    if kind == PictureKind::Large {
+        return Ok(Ok((resize::large(&image, tables), converted)));
     }
     let (width, height) = image.dimensions();
     if (i64::from(width), i64::from(height)) != (side, side) {
@@ -125,7 +127,7 @@ fn taken(file: &Path, (network, side): (&str, i64)) -> Result<Taken> {
         let found = format!("{width} × {height}");
         return Err(Error::content(file.display().to_string(), expected, found, "resize it"));
     }
-    Ok(Ok((resize::planes(&image, &Normalisation::CIFAR10.tables()), converted)))
+    Ok(Ok((resize::planes(&image, tables), converted)))
 }
 
 #[cfg(test)]
