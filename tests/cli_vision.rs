@@ -277,13 +277,27 @@ fn what_is_left_out_is_counted_and_named() {
     for part in [
         "pictures/train: 2 files are left out (no .jpg, .jpeg or .png, or of no class): list.txt, cat/2.webp",
         "pictures/train: 1 picture was grey",
-        "pictures/test: no pictures of 1 of the 2 classes of training: cat",
+        "pictures/test: no pictures of 1 of the 2 classes of the training split: cat",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");
     }
     // A picture of another size is named, be it the first one.
     image::RgbImage::new(33, 32).save(lab.path("pictures/train/bee/0.png")).unwrap();
-    lab.nmt(&[&train[..], &["--output=no"]].concat()).fails(1, &["bee/0.png", "33 × 32"]);
+    lab.nmt(&[&train[..], &["--output=no"]].concat()).fails(1, &["bee/0.png", "33 × 32", "--resize"]);
+    let ended = lab.nmt(&[&train[..], &["--resize", "--output=resized"]].concat());
+    let notes = ended.stderr.clone();
+    ended.ok();
+    for part in [
+        "pictures/train: 1 picture was of another size than the network's: resized, and the middle taken",
+        "a batch of 128 pictures is asked for, and there are 3: it has all of them",
+    ] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+    // However short a run is, its log has the loss of training.
+    let log = std::fs::read_to_string(lab.path("resized/log.jsonl")).unwrap();
+    let events: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!((names, &events[0]["pictures"]), (vec!["update", "validation"], &serde_json::json!(3)), "{log}");
 }
 
 /// Ten classes that differ in where a bar is: a small network with normalisation learns them in some dozen updates.

@@ -85,6 +85,9 @@ fn pictures_are_predicted_in_the_order_of_their_names() {
     let ran = lab.nmt(&on_run("predict", &["broken.png", names[0], "wide.png", names[1], "--skip-corrupt"]));
     assert!(ran.stdout.starts_with(names[0]) && ran.stdout.lines().count() == 1, "{}", ran.stdout);
     ran.fails(1, &["left out: broken.png", "wide.png: expected 32 × 32 pixels for densenet100, found 40 × 32"]);
+    let ran = lab.nmt(&on_run("predict", &["wide.png", names[0], "--resize"]));
+    assert!(ran.stderr.contains("the pictures: 1 picture was of another size"), "{}", ran.stderr);
+    assert_eq!(ran.ok().lines().count(), 2);
     lab.nmt(&on_run("predict", &[])).fails(2, &["PICTURE"]);
 }
 
@@ -100,7 +103,8 @@ fn a_trained_network_learns_other_classes() {
     train(&["--init=run/best.safetensors", "--output=no"]).fails(1, &["data whose classes"]);
     train(&["--new-head", "--output=no"]).fails(2, &["--init"]);
     train(&["--no-bn", "--new-head", "--init=run/best.safetensors", "--output=no"]).fails(1, &["normalisation"]);
-    train(&["--new-head", "--init=run/best.safetensors", "--set=schedule.learning_rate=1e-12", "--output=on"]).ok();
+    // A run stands for its best checkpoint.
+    train(&["--new-head", "--init=run", "--set=schedule.learning_rate=1e-12", "--output=on"]).ok();
     let [before, after] = ["run/best", "on/last"].map(|name| tensors(&lab.path(&format!("{name}.safetensors"))));
     assert_eq!(after["classifier.weight"].size(), [2, 342]);
     assert!(after["classifier.weight"].abs().max().double_value(&[]) > 0.01);

@@ -150,8 +150,8 @@ impl<'a> Runner<'a> {
                     splits.extend(plan.score.then(|| "test".to_string()));
                 }
                 RunConfig::Vision(config) => {
-                    let architecture = config.network.architecture;
-                    networks.insert(architecture.pictures().0, architecture.name());
+                    let (network, side) = config.network.architecture.takes();
+                    networks.insert(side, network);
                 }
             }
         }

@@ -19,7 +19,7 @@ use tch::{Device, Tensor};
 use super::gradinit_grid::Grid;
 use super::gradinit_partial::{Origin, Partial, check_result};
 use super::gradinit_summary::finite;
-use super::model_options::{check_new, name_of, setting};
+use super::model_options::{check_new, name_of, parameters_parser, setting};
 
 /// Where GradInit starts, how it goes, and where the result goes.
 #[derive(Debug, clap::Args)]
@@ -33,8 +33,8 @@ pub struct LearnOptions {
     /// Go on with what a run that was stopped left beside --output; start where there is nothing
     #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
-    /// Rescale these parameters instead of freshly drawn ones
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// Rescale these parameters instead of freshly drawn ones; the folder of a run stands for its `best`
+    #[arg(long, value_name = "FILE.safetensors", value_parser = parameters_parser())]
     init: Option<PathBuf>,
     /// Iterations T: gradinit.iterations
     #[arg(long, value_name = "N")]

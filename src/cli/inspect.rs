@@ -15,7 +15,7 @@ use nmt::train::load_weights;
 use nmt::translation::{TranslationData, initialise, model_for};
 use tch::Tensor;
 
-use super::model_options::{ConfigOptions, name_of, setting};
+use super::model_options::{ConfigOptions, name_of, parameters_parser, setting};
 use super::signals;
 
 /// Arguments of `nmt inspect`.
@@ -43,9 +43,9 @@ pub struct InspectArgs {
 /// Which initialisations are drawn, and where to: what `nmt inspect` and `nmt vision inspect` share.
 #[derive(Debug, clap::Args)]
 pub struct DrawingOptions {
-    /// Parameters, of `nmt gradinit` or a checkpoint such as RUN/best.safetensors, beside the initialisation that the
-    /// configuration draws, which comes first; may be repeated
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// Parameters, of `nmt gradinit`, a checkpoint, or the folder of a run, which stands for its `best`, beside the
+    /// initialisation that the configuration draws, which comes first; may be repeated
+    #[arg(long, value_name = "FILE.safetensors", value_parser = parameters_parser())]
     pub init: Vec<PathBuf>,
     /// The name of each --init in the picture, in their order [default: the names of the files]
     #[arg(long, value_name = "NAME", requires = "init")]

@@ -17,7 +17,7 @@ use nmt::{Result, files, machine, progress};
 use tch::{Kind, Tensor};
 
 use super::gradinit_learn::LEARNT_FOR;
-use super::model_options::{ConfigOptions, name_of};
+use super::model_options::{ConfigOptions, name_of, parameters_parser};
 use super::processes::Processes;
 use super::signals;
 
@@ -27,8 +27,8 @@ pub struct RunOptions {
     /// The run folder: configuration, checkpoints, log, and what the model needs of its data
     #[arg(long, value_name = "RUN")]
     pub output: PathBuf,
-    /// Start from these parameters, such as those of `nmt gradinit`
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// Start from these parameters: what `nmt gradinit` wrote, a checkpoint, or the folder of a run, whose `best` is taken
+    #[arg(long, value_name = "FILE.safetensors", value_parser = parameters_parser())]
     pub init: Option<PathBuf>,
     /// Go on from the checkpoint `last` of the run folder; start where there is none
     #[arg(long)]
@@ -352,9 +352,17 @@ impl RunOptions {
             0 => String::new(),
             count => format!(", {count} skipped because their loss or gradient was not finite"),
         };
-        let nothing = if outcome.updates == updates_before { "nothing to do: " } else { "" };
+        let nothing = outcome.updates == updates_before;
+        let next = match outcome.reason {
+            "patience" if nothing => "; a greater validation.patience goes on".to_string(),
+            "max updates" | "max epochs" if nothing => {
+                format!("; to train on, begin a new run with --init {}", run.display())
+            }
+            _ => String::new(),
+        };
+        let nothing = if nothing { "nothing to do: " } else { "" };
         progress::note(format!(
-            "{nothing}trained {} updates{skipped}, {} epochs, {:.0} s (ended by {}){best}",
+            "{nothing}trained {} updates{skipped}, {} epochs, {:.0} s (ended by {}){best}{next}",
             outcome.updates, outcome.epochs, outcome.seconds, outcome.reason
         ));
         super::print(&format!("{}\n", run.display()))
@@ -402,7 +410,11 @@ fn check_unchanged<C: Configuration>(saved: &C, now: &C, path: &Path, may_change
                     path.display(),
                     new.map_or("none".into(), |new| new.to_string())
                 ),
-                "resume without the options that change it, and with config.toml as the run wrote it, or start a new run",
+                format!(
+                    "resume without the options that change it, and with config.toml as the run wrote it, or start a new run, \
+                     with --init {} from where this one stands",
+                    path.with_file_name(LAST).display()
+                ),
             ));
         }
     }

@@ -56,7 +56,7 @@ pub struct TrainingConfig {
     pub seed: u64,
     /// What activations and gradients are computed in.
     pub compute: Compute,
-    /// Updates between two lines of the log.
+    /// Updates between two lines of the log; one comes before every validation, too.
     pub log_every: u64,
     /// Updates between two checkpoints `last`; 0: only at validations and at the end.
     pub checkpoint_every: u64,

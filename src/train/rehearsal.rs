@@ -24,7 +24,7 @@ pub struct Rehearsal {
     pub parameters: i64,
     /// Batches of the first epoch.
     pub batches: usize,
-    /// Updates that are left until the limits of the configuration.
+    /// Updates that are left until the limits of the configuration; none where patience has ended the run.
     pub updates: u64,
     /// Updates that are done.
     pub done: u64,
@@ -50,7 +50,9 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
     checkpoint: &mut Checkpoint,
     processes: usize,
 ) -> Result<Rehearsal> {
-    let done = checkpoint.state.update;
+    let state = &checkpoint.state;
+    let done = state.update;
+    let ended = config.patience > 0 && state.validations_since_best >= config.patience;
     let batches = data.epoch(1)?;
     let Some(largest) = largest(data, &batches) else {
         return Err(Error::content("the training data", "at least one batch", "none", "give more text"));
@@ -81,7 +83,7 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
     Ok(Rehearsal {
         parameters: task.layout().total(),
         batches: batches.len(),
-        updates: config.max_updates.min(by_epochs).saturating_sub(done),
+        updates: if ended { 0 } else { config.max_updates.min(by_epochs).saturating_sub(done) },
         done,
         largest: data.describe(largest).0,
         memory: peak_memory().filter(|_| on_processor),

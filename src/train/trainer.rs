@@ -198,16 +198,16 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             });
         }
         let state = &mut checkpoint.state;
-        if (made && state.update.is_multiple_of(config.log_every)) || (last && state.window.updates > 0) {
-            let window = std::mem::take(&mut state.window);
-            log.write(&update_event(state, units, rate, &window))?;
-        }
-
-        let state = &checkpoint.state;
         let due = match config.validate_every {
             0 => epoch_ends,
             every => made && state.update.is_multiple_of(every),
         };
+        // Where a run is validated its log has the loss of training, too, however short it is.
+        if (made && state.update.is_multiple_of(config.log_every)) || ((due || last) && state.window.updates > 0) {
+            let window = std::mem::take(&mut state.window);
+            log.write(&update_event(state, units, rate, &window))?;
+        }
+
         if due || last {
             check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
             check_alike(processes, &checkpoint)?;

@@ -49,6 +49,11 @@ impl Architecture {
         }
     }
 
+    /// What pictures are opened for: its name, and their height and width.
+    pub fn takes(self) -> (&'static str, i64) {
+        (self.name(), self.pictures().0)
+    }
+
     /// Height and width of the pictures that it is for, and their number of classes.
     pub fn pictures(self) -> (i64, i64) {
         if self == Architecture::Resnet50 { (224, 1000) } else { (32, 10) }

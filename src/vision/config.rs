@@ -69,7 +69,7 @@ pub struct VisionTrainingConfig {
     pub seed: u64,
     /// What activations are computed in.
     pub compute: Compute,
-    /// Updates between two lines of the log.
+    /// Updates between two lines of the log; one comes before every validation, too.
     pub log_every: u64,
     /// Updates between two checkpoints `last`; 0: only at validations and at the end.
     pub checkpoint_every: u64,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use nmt::Result;
 use nmt::vision::pictures::{self, PictureData, Pictures, Split};
 use nmt::vision::{Architecture, Classifier, VisionConfig, identity};
+use nmt::{Result, progress};
 use tch::Device;
 
 use super::super::model_options::{ConfigOptions, setting};
@@ -68,9 +68,33 @@ pub struct PictureOptions {
     /// test/CLASS/*.jpg or both, or a folder with an archive of each
     #[arg(long, value_name = "PATH")]
     data: PathBuf,
+    #[command(flatten)]
+    reading: ReadingOptions,
+}
+
+/// How pictures are read.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReadingOptions {
     /// Leave corrupt pictures out, with their names, instead of failing
     #[arg(long)]
     skip_corrupt: bool,
+    /// Bring pictures of another size to the network's: the shorter side is resized, and the middle taken; of resnet50 they may
+    /// have any size without it
+    #[arg(long)]
+    resize: bool,
+}
+
+impl ReadingOptions {
+    /// The same for a network, decoding in as many threads as libtorch has.
+    pub fn of(&self, architecture: Architecture) -> pictures::PictureOptions {
+        let side = u32::try_from(architecture.takes().1).ok();
+        pictures::PictureOptions {
+            skip_corrupt: self.skip_corrupt,
+            resize: side.filter(|_| self.resize),
+            threads: Some(usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)),
+            ..pictures::PictureOptions::default()
+        }
+    }
 }
 
 impl PictureOptions {
@@ -86,6 +110,12 @@ impl PictureOptions {
         device: Device,
     ) -> Result<PictureData> {
         let pictures = self.open(split, config)?;
+        if split == Split::Train && pictures.len() < batch_size {
+            let count = pictures.len();
+            progress::note(format!(
+                "warning: a batch of {batch_size} pictures is asked for, and there are {count}: it has all of them"
+            ));
+        }
         PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)
     }
 
@@ -94,14 +124,8 @@ impl PictureOptions {
     /// # Errors
     /// As [`Pictures::open_for`].
     pub fn open(&self, split: Split, config: &VisionConfig) -> Result<Pictures> {
-        let options = pictures::PictureOptions {
-            skip_corrupt: self.skip_corrupt,
-            threads: Some(threads()),
-            ..pictures::PictureOptions::default()
-        };
         let architecture = config.network.architecture;
-        let network = (architecture.name(), architecture.pictures().0);
-        Pictures::open_for(network, &self.data, split, options)
+        Pictures::open_for(architecture.takes(), &self.data, split, self.reading.of(architecture))
     }
 
     /// Say how many pictures on disk were converted or left out while they were read.
@@ -109,11 +133,6 @@ impl PictureOptions {
         let pictures = data.pictures();
         pictures.note_met(&format!("{} ({})", self.data.display(), pictures.split().name()));
     }
-}
-
-/// Threads that decode: as many as libtorch has.
-pub fn threads() -> usize {
-    usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)
 }
 
 /// The network of a configuration for the classes of its pictures, and what its checkpoints belong to.

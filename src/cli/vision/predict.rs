@@ -14,7 +14,7 @@ use nmt::vision::{classes_of, predict};
 use serde_json::json;
 
 use super::column;
-use super::options::threads;
+use super::options::ReadingOptions;
 use super::trained::{TrainedOptions, load};
 
 /// Arguments of `nmt vision predict`.
@@ -31,9 +31,8 @@ pub struct PredictArgs {
     /// How many classes to name of every picture, the most probable first
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
-    /// Leave corrupt pictures out, with their names, instead of failing
-    #[arg(long)]
-    skip_corrupt: bool,
+    #[command(flatten)]
+    reading: ReadingOptions,
     /// Print a JSON object for every picture
     #[arg(long)]
     json: bool,
@@ -44,8 +43,7 @@ impl PredictArgs {
     pub fn run(&self) -> Result<()> {
         let (checkpoint, config) = self.trained.find()?;
         let architecture = config.network.architecture;
-        let network = (architecture.name(), architecture.pictures().0);
-        let mut pictures = Unlabelled::find(network, &self.paths()?, self.skip_corrupt, threads())?;
+        let mut pictures = Unlabelled::find(architecture.takes(), &self.paths()?, self.reading.of(architecture))?;
         let classes = classes_of(&checkpoint)?.ok_or_else(|| {
             let next = "give a checkpoint that `nmt vision train` wrote";
             Error::content(checkpoint.display().to_string(), "the names of its classes", "none", next)

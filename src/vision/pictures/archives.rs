@@ -159,7 +159,7 @@ mod tests {
     use super::super::testing;
     use super::*;
 
-    const READING: Reading = Reading { place: "p", threads: 2, skip_corrupt: false };
+    const READING: Reading = Reading { place: "p", threads: 2, skip_corrupt: false, resize: None };
 
     fn write(folder: &Path, name: &str, files: &[(&str, Vec<u8>)]) -> std::path::PathBuf {
         let path = folder.join(name);

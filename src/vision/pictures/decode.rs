@@ -6,6 +6,7 @@ use std::path::Path;
 
 use image::{ColorType, DynamicImage, ImageReader, Limits, RgbImage};
 
+use super::resize::middle_of_resized;
 use crate::error::{Error, Result};
 
 /// Bytes that the file of a picture may have. ImageNet's largest has 15 MB.
@@ -56,6 +57,21 @@ pub(super) struct Decoded {
     pub(super) image: RgbImage,
     /// None where the file was that, too.
     pub(super) converted: Option<Converted>,
+    /// Whether the file had another size.
+    pub(super) resized: bool,
+}
+
+impl Decoded {
+    /// The picture of `resize` × `resize` pixels; of another size, its middle: the shorter side is brought to `resize`. None
+    /// leaves all as they are.
+    pub(super) fn for_network(self, resize: Option<u32>) -> Decoded {
+        match resize {
+            Some(side) if self.image.dimensions() != (side, side) => {
+                Decoded { image: middle_of_resized(&self.image, side, side), resized: true, ..self }
+            }
+            _ => self,
+        }
+    }
 }
 
 /// The pixels. The error says what is wrong with the file. What Exif says of turning it is ignored, as torchvision does.
@@ -70,7 +86,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, String> {
         // The decoder hands CMYK out as RGB.
         let cmyk = jpeg && components(bytes) == Some(4);
         let converted = if cmyk { Some(Converted::Cmyk) } else { conversion(&image) };
-        Ok(Decoded { image: image.into_rgb8(), converted })
+        Ok(Decoded { image: image.into_rgb8(), converted, resized: false })
     })
 }
 

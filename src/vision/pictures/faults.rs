@@ -14,6 +14,7 @@ fn pictures_were(count: usize) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Met {
     converted: [BTreeSet<usize>; 4],
+    resized: BTreeSet<usize>,
     corrupt: BTreeSet<usize>,
     /// The first corrupt ones, with what is wrong with them.
     named: Counted,
@@ -31,6 +32,11 @@ impl Met {
         let met = &mut self.converted[kind.index()];
         (met.insert(index) && met.len() == 1)
             .then(|| format!("{} is {}; such pictures become 8-bit RGB", name(), kind.what()))
+    }
+
+    /// Picture `index` was of another size and brought to that of the network.
+    pub(super) fn resize(&mut self, index: usize) {
+        self.resized.insert(index);
     }
 
     /// Picture `index` is left out; what there is to say, as in [`Met::read`].
@@ -56,6 +62,10 @@ impl Met {
             format!("{place}: {} {} and became 8-bit RGB", pictures_were(met.len()), kind.what())
         };
         let mut lines: Vec<String> = kinds.map(line).collect();
+        if !self.resized.is_empty() {
+            let were = pictures_were(self.resized.len());
+            lines.push(format!("{place}: {were} of another size than the network's: resized, and the middle taken"));
+        }
         if self.skipped() > 0 {
             let named = self.named.names();
             lines.push(format!("{place}: {} corrupt and left out: {named}", pictures_were(self.skipped())));
@@ -113,9 +123,11 @@ mod tests {
         assert!(met.read(3, Some(Converted::Cmyk), || "d".into()).is_some());
         let said = (0..9).filter(|i| met.skip(i % 8, || format!("p{}", i % 8), "bad").is_some()).count();
         assert_eq!((said, met.skipped()), (6, 8));
+        [7, 8, 8].into_iter().for_each(|i| met.resize(i));
         let lines = [
             "x: 2 pictures were grey and became 8-bit RGB",
             "x: 1 picture was in CMYK and became 8-bit RGB",
+            "x: 2 pictures were of another size than the network's: resized, and the middle taken",
             "x: 8 pictures were corrupt and left out: p0 (bad), p1 (bad), p2 (bad), p3 (bad), p4 (bad), …",
         ]
         .map(String::from);

@@ -224,7 +224,7 @@ mod tests {
             ["cat/10.png", "cat/2.png", "cat/more/3.png", "dog/b.PNG"].map(|name| Some(folder.path().join(name)));
         assert_eq!((&paths[..4], &paths[4]), (&expected[..], &None));
         assert_eq!(folders.class_numbers().collect::<Vec<_>>(), [0, 0, 0, 1]);
-        let reading = Reading { place: "p", threads: 2, skip_corrupt: false };
+        let reading = Reading { place: "p", threads: 2, skip_corrupt: false, resize: None };
         let loaded = folders.load(reading).unwrap();
         assert_eq!(loaded.pixels.iter().step_by(48).copied().collect::<Vec<_>>(), [1, 2, 4, 3]);
     }

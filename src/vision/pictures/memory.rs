@@ -51,6 +51,8 @@ pub(super) struct Reading<'a> {
     pub(super) threads: usize,
     /// Leave corrupt pictures out.
     pub(super) skip_corrupt: bool,
+    /// Bring those of another size to this height and width.
+    pub(super) resize: Option<u32>,
 }
 
 /// Pictures with their classes and names, sorted by both.
@@ -86,6 +88,7 @@ pub(super) fn load(reading: Reading, mut next: impl FnMut() -> Result<Option<Pic
         }
         Ok((!piece.is_empty()).then_some(piece))
     };
+    let decoded = |picture| decoded(picture, reading.resize);
     let work = |piece: Vec<Picture>| piece.into_iter().map(decoded).collect::<Vec<Done>>();
     in_order(reading.threads, pieces, work, |piece| {
         progress.add(piece.len() as u64);
@@ -95,12 +98,13 @@ pub(super) fn load(reading: Reading, mut next: impl FnMut() -> Result<Option<Pic
     gathered.sorted()
 }
 
-fn decoded(picture: Picture) -> Done {
+fn decoded(picture: Picture, resize: Option<u32>) -> Done {
     let bytes = match picture.encoded {
         Encoded::Bytes(bytes) => Ok(bytes),
         Encoded::File(path) => decode::read_file(&path),
     };
-    (picture.class, picture.name, bytes.map(|bytes| decode::decode(&bytes)))
+    let decode = |bytes: Vec<u8>| decode::decode(&bytes).map(|decoded| decoded.for_network(resize));
+    (picture.class, picture.name, bytes.map(decode))
 }
 
 /// What was decoded until now.
@@ -117,7 +121,7 @@ impl Gathered<'_> {
     fn take(&mut self, (class, name, done): Done) -> Result<()> {
         let place = format!("{}: {class}/{name}", self.reading.place);
         let (index, name_of) = (self.keys.len() + self.met.skipped(), || format!("{class}/{name}"));
-        let Decoded { image, converted } = match done? {
+        let Decoded { image, converted, resized } = match done? {
             Ok(decoded) => decoded,
             Err(reason) if self.reading.skip_corrupt => {
                 self.met.skip(index, name_of, &reason);
@@ -131,16 +135,20 @@ impl Gathered<'_> {
             && (width, height) != (*side, *side)
         {
             let expected = format!("{side} × {side} pixels, as {first} has");
-            let next = "small pictures are of one size: make this one of that size, or remove it";
+            let next = "small pictures are of one size: bring all to the network's by --resize, or remove this one";
             return Err(Error::content(place, expected, found, next));
         }
         if width != height || width > GREATEST_SMALL_SIDE || width == 0 {
             let expected = format!("a square picture of at most {GREATEST_SMALL_SIDE} × {GREATEST_SMALL_SIDE} pixels");
-            let next = "networks for small pictures take square ones of one size: resize it, or choose resnet50, with a folder";
+            let next = "networks for small pictures take square ones of one size: bring them to it by --resize, or choose \
+                        resnet50, with a folder";
             return Err(Error::content(place, expected, found, next));
         }
         self.first.get_or_insert_with(|| (width, name_of()));
         self.met.read(index, converted, name_of);
+        if resized {
+            self.met.resize(index);
+        }
         // Pixel by pixel to plane by plane.
         let bytes = image.as_raw();
         (0..3).for_each(|channel| self.pixels.extend(bytes.iter().skip(channel).step_by(3)));
@@ -184,8 +192,11 @@ mod tests {
     use super::*;
 
     fn loaded(threads: usize, skip_corrupt: bool, pictures: &[(&str, &str, Vec<u8>)]) -> Result<Loaded> {
+        read(Reading { place: "p", threads, skip_corrupt, resize: None }, pictures)
+    }
+
+    fn read(reading: Reading, pictures: &[(&str, &str, Vec<u8>)]) -> Result<Loaded> {
         let mut pictures = pictures.iter();
-        let reading = Reading { place: "p", threads, skip_corrupt };
         load(reading, || {
             Ok(pictures.next().map(|(class, name, bytes)| Picture {
                 class: class.to_string(),
@@ -218,10 +229,24 @@ mod tests {
         let other = message(&[("cat", "a", testing::plain(4, 1)), ("cat", "b", testing::plain(5, 1))]);
         assert!(other.contains("cat/b") && other.contains("4 × 4 pixels, as cat/a") && other.contains("found 5 × 5"));
         let large = message(&[("cat", "a", testing::plain(65, 1))]);
-        assert!(large.contains("at most 64 × 64") && large.contains("resize it"), "{large}");
+        assert!(large.contains("at most 64 × 64") && large.contains("--resize"), "{large}");
         let oblong = message(&[("cat", "a", testing::jpeg(4, 5))]);
         assert!(oblong.contains("square") && oblong.contains("4 × 5"), "{oblong}");
         assert!(message(&[]).contains("found none"));
+    }
+
+    /// Oracle: a picture of one value has it in any size, and of two halves the middle is half of each.
+    #[test]
+    fn pictures_of_any_size_are_brought_to_one() {
+        let halves = testing::png(90, 30, |x, _| if x < 45 { [10; 3] } else { [200; 3] });
+        let pictures = [("cat", "a", testing::plain(5, 9)), ("cat", "b", halves), ("dog", "c", testing::plain(4, 3))];
+        let of = |threads| read(Reading { place: "p", threads, skip_corrupt: false, resize: Some(4) }, &pictures);
+        let (one, three) = (of(1).unwrap(), of(3).unwrap());
+        assert_eq!((one.side, one.pixels.len(), &one.pixels), (4, 3 * 48, &three.pixels));
+        assert_eq!((&one.pixels[..48], &one.pixels[96..]), (&[9; 48][..], &[3; 48][..]));
+        // Each side is the other one's mirror image, and the outer columns lie in one half.
+        let [a, b, c, d] = [0, 1, 2, 3].map(|x| u32::from(one.pixels[48 + x]));
+        assert!((a, d) == (10, 200) && b < c && (209..=211).contains(&(b + c)), "{a} {b} {c} {d}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod source;
 mod testing;
 mod unlabelled;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -78,8 +78,19 @@ pub struct PictureOptions {
     /// Leave corrupt pictures out, counted and the first five named, instead of failing. Corrupt is what the decoder
     /// refuses, and a JPEG file that is cut off; a wrong byte in the middle of one may pass.
     pub skip_corrupt: bool,
+    /// Bring small pictures of another size to this height and width: the shorter side is resized to it, and the middle taken.
+    /// None: they are refused.
+    pub resize: Option<u32>,
     /// Threads that decode; none: as many as the machine runs at a time. No result depends on it.
     pub threads: Option<usize>,
+}
+
+impl PictureOptions {
+    /// How many threads decode.
+    fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        self.threads.unwrap_or_else(cores).max(1)
+    }
 }
 
 /// The pictures of a split, in memory or on disk, with their classes.
@@ -99,7 +110,7 @@ enum Store {
     /// `[N, 3, side, side]`, and how many pictures were left out.
     Memory { side: usize, pixels: Vec<u8>, skipped: usize },
     /// What is met while they are read is kept beside them.
-    Disk { folders: Folders, met: Mutex<Met> },
+    Disk { folders: Folders, met: Box<Mutex<Met>> },
 }
 
 /// A picture as it is kept.
@@ -130,9 +141,8 @@ impl Pictures {
     /// [`Error::Io`]; [`Error::Content`] for what is missing, damaged, cut off, there twice, or of another size than the
     /// first small picture, for a class without pictures, and for a class of the test that training lacks.
     pub fn open(path: &Path, split: Split, options: PictureOptions) -> Result<Pictures> {
-        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
-        let threads = options.threads.unwrap_or_else(cores).max(1);
-        let skip_corrupt = options.skip_corrupt;
+        let threads = options.threads();
+        let PictureOptions { skip_corrupt, resize, .. } = options;
         let source = source::recognise(path)?;
         let no_folders = match &source {
             Source::Folders(_) => None,
@@ -154,7 +164,7 @@ impl Pictures {
             Source::Archives(splits) => {
                 let (found, archive) = splits.find(split)?;
                 let place = archive.display().to_string();
-                let reading = Reading { place: &place, threads, skip_corrupt };
+                let reading = Reading { place: &place, threads, skip_corrupt, resize };
                 let (own, loaded) = archives::load(archive, found, reading)?;
                 let classes = match splits.path(Split::Train)?.filter(|_| split != Split::Train) {
                     Some(train) => archives::classes(train, Split::Train)?,
@@ -170,12 +180,12 @@ impl Pictures {
                 let train = splits.path(Split::Train)?.filter(|_| split != Split::Train);
                 let classes = train.map_or_else(|| Ok(own.clone()), folders::class_names)?;
                 let parts = if options.kind == PictureKind::Small {
-                    let reading = Reading { place: &place, threads, skip_corrupt };
+                    let reading = Reading { place: &place, threads, skip_corrupt, resize };
                     of_loaded(&place, classes, &own, folders.load(reading)?)?
                 } else {
-                    let numbers = numbers(&place, &classes, &own)?;
+                    let numbers = of_training(&place, &classes, &own)?;
                     let labels = folders.class_numbers().filter_map(|class| numbers.get(class).copied()).collect();
-                    (classes, labels, Store::Disk { folders, met: Mutex::default() })
+                    (classes, labels, Store::Disk { folders, met: Box::default() })
                 };
                 (found, parts)
             }
@@ -209,7 +219,7 @@ impl Pictures {
             path.display().to_string(),
             format!("pictures of {side} × {side} pixels for {network}"),
             format!("{0} × {0}", pictures.side()),
-            "give pictures of that size, or train a network for these",
+            "bring them to that size: `nmt vision` does by --resize",
         ))
     }
 
@@ -224,22 +234,10 @@ impl Pictures {
         }
         let met: BTreeSet<u32> = self.labels.iter().copied().collect();
         let own: Vec<String> = met.iter().filter_map(|label| self.classes.get(*label as usize)).cloned().collect();
-        let unknown: Vec<String> = own.iter().filter(|name| !classes.contains(name)).cloned().collect();
-        if !unknown.is_empty() {
-            let found = format!("{}, which it lacks", some(&unknown));
-            let next = "rename them, or train on with a linear layer for these: nmt vision train --new-head";
-            return Err(Error::content(
-                "the pictures",
-                format!("classes of the network: {}", some(classes)),
-                found,
-                next,
-            ));
-        }
-        note_absent(self.split.name(), "the network", classes, &own);
-        let number = |name: &String| classes.iter().position(|class| class == name).unwrap_or_default() as u32;
-        let numbers: Vec<u32> = self.classes.iter().map(number).collect();
-        let of = |label: &u32| numbers.get(*label as usize).copied().unwrap_or_default();
-        self.labels = self.labels.iter().map(of).collect();
+        let next = "rename them, or train on with a linear layer for these: nmt vision train --new-head";
+        let numbers = numbers(self.split.name(), "the network", classes, &own, next)?;
+        let number_of: BTreeMap<u32, u32> = met.into_iter().zip(numbers).collect();
+        self.labels = self.labels.iter().filter_map(|label| number_of.get(label).copied()).collect();
         self.classes = classes.to_vec();
         self.fingerprint = OnceLock::new();
         Ok(self)
@@ -370,7 +368,7 @@ fn of_batches(batches: binary::Batches) -> Parts {
 }
 
 fn of_loaded(place: &str, classes: Vec<String>, own: &[String], loaded: Loaded) -> Result<Parts> {
-    numbers(place, &classes, own)?;
+    of_training(place, &classes, own)?;
     let Loaded { side, keys, pixels, skipped } = loaded;
     // Every class is there: the line above would have named another.
     let number = |(class, _): &(String, String)| classes.binary_search(class).unwrap_or_default() as u32;
@@ -378,29 +376,28 @@ fn of_loaded(place: &str, classes: Vec<String>, own: &[String], loaded: Loaded) 
     Ok((classes, labels, Store::Memory { side, pixels, skipped }))
 }
 
-/// Where the split's own classes are in all `classes`, which are sorted.
-fn numbers(place: &str, classes: &[String], own: &[String]) -> Result<Vec<u32>> {
-    let lacks = |class: &&String| classes.binary_search(class).is_err();
-    let strange: Vec<String> = own.iter().filter(lacks).cloned().collect();
-    if !strange.is_empty() {
-        return Err(Error::content(
-            place,
-            format!("classes of the training split: {}", some(classes)),
-            format!("{}, which it lacks", some(&strange)),
-            "give both splits the same classes",
-        ));
-    }
-    note_absent(place, "training", classes, own);
-    Ok(own.iter().filter_map(|class| classes.binary_search(class).ok()).map(|number| number as u32).collect())
+/// Where a split's `own` classes are in those of training.
+fn of_training(place: &str, classes: &[String], own: &[String]) -> Result<Vec<u32>> {
+    numbers(place, "the training split", classes, own, "give both splits the same classes")
 }
 
-/// Say of which of `classes`, which are those of `whose`, there is no picture.
-fn note_absent(place: &str, whose: &str, classes: &[String], own: &[String]) {
-    let absent: Vec<String> = classes.iter().filter(|class| !own.contains(class)).cloned().collect();
+/// Where the classes of the pictures of `place`, its `own`, are in all `classes`, which are those of `whose`. Those that have no
+/// picture are named on standard error, those that are not among `classes` in an error, with what to do `next`.
+fn numbers(place: &str, whose: &str, classes: &[String], own: &[String], next: &str) -> Result<Vec<u32>> {
+    let number_of: HashMap<&String, u32> = classes.iter().zip(0..).collect();
+    let strange: Vec<String> = own.iter().filter(|class| !number_of.contains_key(class)).cloned().collect();
+    if !strange.is_empty() {
+        let expected = format!("classes of {whose}: {}", some(classes));
+        let found = format!("{}, which it lacks", some(&strange));
+        return Err(Error::content(place, expected, found, next));
+    }
+    let met: BTreeSet<&String> = own.iter().collect();
+    let absent: Vec<String> = classes.iter().filter(|class| !met.contains(class)).cloned().collect();
     if !absent.is_empty() {
         let which = format!("{} of the {} classes of {whose}", absent.len(), classes.len());
         progress::note(format!("warning: {place}: no pictures of {which}: {}", some(&absent)));
     }
+    Ok(own.iter().filter_map(|class| number_of.get(class).copied()).collect())
 }
 
 /// The first of these names.
@@ -416,7 +413,8 @@ mod tests {
 
     use super::*;
 
-    const LARGE: PictureOptions = PictureOptions { kind: PictureKind::Large, skip_corrupt: false, threads: None };
+    const LARGE: PictureOptions =
+        PictureOptions { kind: PictureKind::Large, skip_corrupt: false, resize: None, threads: None };
 
     fn open(path: &Path, split: Split) -> Result<Pictures> {
         Pictures::open(path, split, PictureOptions::default())

@@ -1,4 +1,4 @@
-//! Large pictures to squares of one size, as networks for ImageNet are trained and evaluated.
+//! Pictures of any size to squares of one size, the large ones as networks for ImageNet are trained and evaluated.
 
 use image::RgbImage;
 use image::imageops::{self, FilterType};
@@ -84,19 +84,22 @@ pub(super) fn large_changed(
 
 /// A picture for evaluation, `[3, 224, 224]`: the shorter side is resized to 256, then the middle is taken.
 pub(super) fn large(image: &RgbImage, tables: &Tables) -> Vec<f32> {
+    planes(&middle_of_resized(image, SHORTER_SIDE, LARGE_SIDE as u32), tables)
+}
+
+/// The middle `side` × `side` of the picture whose shorter side is brought to `shorter` pixels, which are as many or more.
+pub(super) fn middle_of_resized(image: &RgbImage, shorter: u32, side: u32) -> RgbImage {
     let (width, height) = image.dimensions();
     let longest = width.min(height).saturating_mul(LONGEST);
     let kept = Part::middle(width, height, longest, longest);
     let (width, height) = (kept.width, kept.height);
     // The longer side is rounded down, as torchvision does.
-    let longer = |long: u32, short: u32| (u64::from(SHORTER_SIDE) * u64::from(long) / u64::from(short.max(1))) as u32;
-    let (w, h) =
-        if width <= height { (SHORTER_SIDE, longer(height, width)) } else { (longer(width, height), SHORTER_SIDE) };
+    let longer = |long: u32, short: u32| (u64::from(shorter) * u64::from(long) / u64::from(short.max(1))) as u32;
+    let (w, h) = if width <= height { (shorter, longer(height, width)) } else { (longer(width, height), shorter) };
     let resized = imageops::resize(&kept.of(image), w, h, FilterType::Triangle);
-    let side = LARGE_SIDE as u32;
     // torchvision rounds halves to even numbers.
     let start = |length: u32| (f64::from(length.saturating_sub(side)) / 2.0).round_ties_even() as u32;
-    planes(&Part { left: start(w), top: start(h), width: side, height: side }.of(&resized), tables)
+    Part { left: start(w), top: start(h), width: side, height: side }.of(&resized)
 }
 
 /// Pixel by pixel to plane by plane, normalised.

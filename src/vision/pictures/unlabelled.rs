@@ -8,7 +8,7 @@ use super::augment::Tables;
 use super::decode::{self, Converted, Decoded};
 use super::faults::{Ignored, Met};
 use super::folders::pictures_below;
-use super::{PictureKind, resize};
+use super::{PictureKind, PictureOptions, resize};
 use crate::error::{Error, Result};
 use crate::text::in_order;
 
@@ -18,8 +18,7 @@ pub struct Unlabelled {
     files: Vec<PathBuf>,
     /// What takes them, and their height and width there.
     network: (&'static str, i64),
-    skip_corrupt: bool,
-    threads: usize,
+    options: PictureOptions,
     met: Met,
 }
 
@@ -34,22 +33,18 @@ pub struct UnlabelledBatch {
     pub failed: Option<Error>,
 }
 
-/// A picture as the network takes it and what it was before, or what is wrong with the file.
-type Taken = Result<(Vec<f32>, Option<Converted>), String>;
+/// A picture as the network takes it, what it was before, and whether it was of another size; or what is wrong with the file.
+type Taken = Result<(Vec<f32>, Option<Converted>, bool), String>;
 
 impl Unlabelled {
     /// The pictures that `paths` name, for a network that takes those of `network.1` pixels a side: files, whatever they are
     /// called, and of folders every `.jpg`, `.jpeg` and `.png` in them and in the folders in them, in alphabetical order. What
-    /// else lies there is counted and named on standard error, but for names that begin with a dot. `threads` decode.
+    /// else lies there is counted and named on standard error, but for names that begin with a dot. The network decides the
+    /// kind, whatever `options` say.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Content`] for a folder without a picture.
-    pub fn find(
-        network: (&'static str, i64),
-        paths: &[PathBuf],
-        skip_corrupt: bool,
-        threads: usize,
-    ) -> Result<Unlabelled> {
+    pub fn find(network: (&'static str, i64), paths: &[PathBuf], options: PictureOptions) -> Result<Unlabelled> {
         let mut files = Vec::new();
         for path in paths {
             if !std::fs::metadata(path).map_err(Error::io("read", path))?.is_dir() {
@@ -64,7 +59,8 @@ impl Unlabelled {
             }
             files.extend(found);
         }
-        Ok(Unlabelled { files, network, skip_corrupt, threads, met: Met::default() })
+        let options = PictureOptions { kind: PictureKind::of_side(network.1), ..options };
+        Ok(Unlabelled { files, network, options, met: Met::default() })
     }
 
     /// Their files.
@@ -73,32 +69,35 @@ impl Unlabelled {
     }
 
     /// The pictures from `start` on, at most `count`; those before the first that fails: [`Error::Io`], and [`Error::Content`]
-    /// for a corrupt picture unless such are left out, and for one of another size than a network of small pictures takes.
+    /// for a corrupt picture unless such are left out, and for one of another size than a network of small pictures takes,
+    /// unless such are resized.
     ///
     /// # Errors
     /// [`Error::Torch`] where there is no memory for them.
     pub fn batch(&mut self, start: usize, count: usize, device: Device) -> Result<UnlabelledBatch> {
-        let Unlabelled { files, network, skip_corrupt, threads, met } = self;
+        let Unlabelled { files, network, options, met } = self;
         let end = start.saturating_add(count).min(files.len());
         let (mut places, mut values, mut next) = (Vec::new(), Vec::<f32>::new(), start..end);
-        let kind = PictureKind::of_side(network.1);
-        let tables = kind.normalisation().tables();
-        let work = |place: usize| Ok((place, taken(&files[place], *network, kind, &tables)?));
+        let tables = options.kind.normalisation().tables();
+        let work = |place: usize| Ok((place, taken(&files[place], *network, options, &tables)?));
         let take = |done: Result<(usize, Taken)>| -> Result<()> {
             let (place, taken) = done?;
             let name = || files[place].display().to_string();
             match taken {
-                Ok((of_one, converted)) => {
+                Ok((of_one, converted, resized)) => {
                     met.read(place, converted, name);
+                    if resized {
+                        met.resize(place);
+                    }
                     values.extend(of_one);
                     places.push(place);
                 }
-                Err(reason) if *skip_corrupt => _ = met.skip(place, name, &reason),
+                Err(reason) if options.skip_corrupt => _ = met.skip(place, name, &reason),
                 Err(reason) => return Err(decode::corrupt(name(), &reason)),
             }
             Ok(())
         };
-        let failed = in_order((*threads).min(end.saturating_sub(start)), || Ok(next.next()), work, take).err();
+        let failed = in_order(options.threads().min(end.saturating_sub(start)), || Ok(next.next()), work, take).err();
         let side = network.1;
         let shape = [places.len() as i64, 3, side, side];
         let tensor = || -> Result<Tensor> { Ok(Tensor::f_from_slice(&values)?.f_view(shape)?.f_to_device(device)?) };
@@ -112,22 +111,23 @@ impl Unlabelled {
     }
 }
 
-/// Decode a picture for a network of pictures of this kind, of `side` pixels where they are small.
-fn taken(file: &Path, (network, side): (&str, i64), kind: PictureKind, tables: &Tables) -> Result<Taken> {
-    let Decoded { image, converted } = match decode::decode(&decode::read_file(file)?) {
+/// Decode a picture for a network of such pictures, of `side` pixels where they are small.
+fn taken(file: &Path, (network, side): (&str, i64), options: &PictureOptions, tables: &Tables) -> Result<Taken> {
+    let decoded = match decode::decode(&decode::read_file(file)?) {
         Ok(decoded) => decoded,
         Err(reason) => return Ok(Err(reason)),
     };
-    if kind == PictureKind::Large {
-        return Ok(Ok((resize::large(&image, tables), converted)));
+    if options.kind == PictureKind::Large {
+        return Ok(Ok((resize::large(&decoded.image, tables), decoded.converted, false)));
     }
+    let Decoded { image, converted, resized } = decoded.for_network(options.resize);
     let (width, height) = image.dimensions();
     if (i64::from(width), i64::from(height)) != (side, side) {
         let expected = format!("{side} × {side} pixels for {network}");
         let found = format!("{width} × {height}");
-        return Err(Error::content(file.display().to_string(), expected, found, "resize it"));
+        return Err(Error::content(file.display().to_string(), expected, found, "add --resize"));
     }
-    Ok(Ok((resize::planes(&image, tables), converted)))
+    Ok(Ok((resize::planes(&image, tables), converted, resized)))
 }
 
 #[cfg(test)]
@@ -136,7 +136,11 @@ mod tests {
     use super::*;
 
     fn find(side: i64, paths: &[PathBuf], skip_corrupt: bool) -> Result<Unlabelled> {
-        Unlabelled::find(("net", side), paths, skip_corrupt, 2)
+        find_with(side, paths, PictureOptions { skip_corrupt, threads: Some(2), ..PictureOptions::default() })
+    }
+
+    fn find_with(side: i64, paths: &[PathBuf], options: PictureOptions) -> Result<Unlabelled> {
+        Unlabelled::find(("net", side), paths, options)
     }
 
     #[test]
