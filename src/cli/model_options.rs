@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use nmt::config::{Configuration, describe};
-use nmt::train::{BEST, LAST};
+use nmt::train::checkpoint_in;
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,10 +39,7 @@ impl PrintConfig {
 /// What `--init` takes: a file of parameters, or the folder of a run, which stands for its checkpoint `best`, or where it has none
 /// `last`.
 pub fn parameters_parser() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().map(|named| {
-        let in_run = [BEST, LAST].map(|name| named.join(name)).into_iter().find(|path| path.is_file());
-        in_run.unwrap_or(named)
-    })
+    PathBufValueParser::new().map(|named| checkpoint_in(&named).unwrap_or(named))
 }
 
 impl ConfigOptions {

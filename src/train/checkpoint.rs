@@ -251,8 +251,13 @@ pub fn load_running_if_there<T: Task>(path: &Path, task: &T) -> Result<bool> {
     Ok(there)
 }
 
-/// The run folder, and the checkpoint that is read of it: `best`, or `last` where there is no best, or the one that was named in
-/// the place of the folder. That it is `last` is said.
+/// The checkpoint that a run folder stands for: `best`, or `last` where there is no best.
+pub fn checkpoint_in(folder: &Path) -> Option<PathBuf> {
+    [BEST, LAST].map(|name| folder.join(name)).into_iter().find(|path| path.exists())
+}
+
+/// The run folder, and the checkpoint that is read of it, that of [`checkpoint_in`], or the one that was named in the place of the
+/// folder. That it is `last` is said.
 ///
 /// # Errors
 /// [`Error::Content`] where there is none.
@@ -260,8 +265,7 @@ pub fn checkpoint_of(named: &Path) -> Result<(PathBuf, PathBuf)> {
     if named.is_file() {
         return Ok((named.parent().unwrap_or(Path::new(".")).to_path_buf(), named.to_path_buf()));
     }
-    let checkpoint = [BEST, LAST].map(|name| named.join(name)).into_iter().find(|path| path.exists());
-    let checkpoint = checkpoint.ok_or_else(|| {
+    let checkpoint = checkpoint_in(named).ok_or_else(|| {
         Error::content(
             named.display().to_string(),
             format!("a run folder with {BEST} or {LAST}"),

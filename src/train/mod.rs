@@ -18,8 +18,8 @@ mod update;
 
 pub use average::average;
 pub use checkpoint::{
-    ANOMALY, BEST, CLASS_NAMES, CONFIG, Checkpoint, LAST, NETWORK, State, check_metadata, checkpoint_of, load_running,
-    load_running_if_there, load_state, load_weights, save_weights, trained_with,
+    ANOMALY, BEST, CLASS_NAMES, CONFIG, Checkpoint, LAST, NETWORK, State, check_metadata, checkpoint_in, checkpoint_of,
+    load_running, load_running_if_there, load_state, load_weights, save_weights, trained_with,
 };
 #[cfg(feature = "mpi")]
 pub use communicator::Mpi;
