@@ -129,6 +129,27 @@ fn a_value_that_is_no_number_is_never_the_best() {
     assert_eq!(outcome.unwrap().best, Some((3.0, 20)));
 }
 
+/// The validation where a run stops to go on later is one more than an uninterrupted run has: it brings the end no nearer.
+#[test]
+fn a_stop_costs_no_patience() {
+    let folder = tempfile::tempdir().unwrap();
+    let (task, data, identity) = (Bowl::new(), Bad(&[], 1.0), BTreeMap::new());
+    let config = LoopConfig { max_updates: 50, patience: 2, compute: Kind::Float, ..Default::default() };
+    let theta = Tensor::ones([4], (Kind::Float, Device::Cpu));
+    let optimizer = || OptimizerConfig::default().build(&theta, task.layout());
+    let train_to = |checkpoint, stop_after| {
+        let run = Run { folder: folder.path(), identity: &identity, stop_after, processes: &nmt::train::Alone };
+        let validate = |_: &Tensor| Ok(Validation { value: 3.0, found: serde_json::Map::new(), text: String::new() });
+        train(&task, &data, &config, checkpoint, run, validate, || None).unwrap()
+    };
+    // Validations at 10, the best, at 15, 20 and 30; an epoch has ten updates.
+    let stopped = train_to(Checkpoint::start(theta.copy(), optimizer()), Some(StopAfter::Update(15)));
+    assert_eq!((stopped.updates, stopped.reason), (15, "stop after"));
+    let last = Checkpoint::load(&folder.path().join(LAST), &task, optimizer(), &identity).unwrap();
+    let ended = train_to(last, None);
+    assert_eq!((ended.updates, ended.reason), (30, "patience"));
+}
+
 /// However many updates an epoch came to, it is where the run stops.
 #[test]
 fn a_run_stops_after_an_epoch_with_a_skipped_update() {

@@ -112,10 +112,30 @@ fn runs_that_are_not_scored_are_compared_by_their_last_validation() {
 
     // Where training does not measure BLEU there is none, of failures either.
     plan("\"validation.bleu=false\", \"validation.metric=nll\"");
-    lab.nmt(&["--threads=1", "experiment", "plan.toml", "--data", "data", "--output", "others"]).ok();
+    let others = ["--threads=1", "experiment", "plan.toml", "--data", "data", "--output", "others"];
+    lab.nmt(&others).ok();
     let table = std::fs::read_to_string(lab.path("others/report.md")).unwrap();
     assert!(!table.contains("BLEU") && table.contains("| training loss | validation nll |\n"), "{table}");
     assert!(std::fs::read_to_string(lab.path("others/report.svg")).unwrap().contains("validation nll (bits)"));
+
+    // To score them, too, they need not be trained again.
+    let text = std::fs::read_to_string(lab.path("plan.toml")).unwrap().replace("score = false\n", "");
+    std::fs::write(lab.path("plan.toml"), &text).unwrap();
+    let scored = lab.nmt(&others);
+    assert!(scored.stderr.matches("nothing to do: trained 9 updates").count() == 2, "{}", scored.stderr);
+    scored.ok();
+    let table = std::fs::read_to_string(lab.path("others/report.md")).unwrap();
+    assert!(table.contains("2 of 2 runs have ended") && table.contains("BLEU"), "{table}");
+    // Where patience may end a run, one that was stopped before is still shorter.
+    let patient = |stop: &str| {
+        let patient =
+            text.replace("stop_after = 9", stop).replace("bleu=false\"", "bleu=false\", \"validation.patience=9\"");
+        std::fs::write(lab.path("plan.toml"), patient).unwrap();
+        lab.nmt(&["--threads=1", "experiment", "plan.toml", "--data", "data", "--output", "patient"])
+    };
+    patient("stop_after = 3").ok();
+    patient("stop_after = 6").fails(2, &["3 updates for 6"]);
+    patient("stop_after = 0").fails(2, &["stop_after: expected 1 or more, found 0"]);
 }
 
 #[test]
@@ -151,6 +171,17 @@ fn a_run_that_fails_is_an_outcome_and_wrong_use_is_not() {
     )
     .unwrap();
     lab.nmt(&command).ok();
+    // A GradInit that fails leaves no run folder; with other settings it is another one, too.
+    let gradinit = |eta: &str| {
+        let method = format!("[[method]]\nname = \"G\"\ngradinit = true\nset = [\"gradinit.eta={eta}\"]\n");
+        std::fs::write(lab.path("plan.toml"), plan.split("[[method]]").next().unwrap().to_string() + &method).unwrap();
+        lab.nmt(&command)
+    };
+    gradinit("1e30").ok();
+    let outcome = std::fs::read_to_string(lab.path("runs/g/seed-1/outcome.json")).unwrap();
+    assert!(outcome.contains("\"command\": \"gradinit\""), "{outcome}");
+    gradinit("1e30").ok();
+    gradinit("0.001").fails(2, &["runs/g/seed-1: expected a run of this plan", "gradinit.eta = "]);
     std::fs::write(lab.path("plan.toml"), plan.replace("1e30", "none")).unwrap();
     lab.nmt(&command).fails(2, &["plan.toml:6: ", "schedule.learning_rate=none"]);
     let axis = format!("{plan}[[axis]]\nkey = \"optimizer.beta3\"\nvalues = [0.9]\n");

@@ -203,7 +203,9 @@ name = "Kaiming"
     run("nowhere", &["--dry-run"]).fails(1, &["cannot read the folder nowhere"]);
     run("cifar", &["--seeds=1"]).ok();
     let outcome = json(&lab.path("runs/kaiming/seed-1/outcome.json"));
-    assert_eq!((outcome["epochs"].as_u64(), outcome["data"].as_str().map(str::len)), (Some(1), Some(128)));
+    let fingerprint = |split: &str| outcome["data"][split].as_str().map(str::len);
+    assert_eq!((outcome["epochs"].as_u64(), fingerprint("32 pixels, train")), (Some(1), Some(64)), "{outcome}");
+    assert_eq!(fingerprint("32 pixels, val"), Some(64), "{outcome}");
     run("other", &["--seeds=2"]).fails(2, &["runs/kaiming/seed-1", "other data than other"]);
 }
 
@@ -253,6 +255,16 @@ fn other_pictures_are_refused() {
         std::fs::write(&path, before).unwrap();
     }
     lab.nmt(&resume).ok();
+    // What has ended can go on for more epochs, not for fewer than it has.
+    let with = |further: &'static str| lab.nmt(&[&resume[..], &[further]].concat());
+    let more = with("--max-epochs=3");
+    assert!(more.stderr.contains("training.max_epochs was 2 and is 3: the learning rate"), "{}", more.stderr);
+    assert!(more.stderr.contains("trained 15 updates, 3 epochs"), "{}", more.stderr);
+    more.ok();
+    with("--max-epochs=2").fails(2, &["training.max_epochs: expected 3 or more, found 2"]);
+    let nothing = lab.nmt(&resume);
+    assert!(nothing.stderr.contains("nothing to do: trained 15 updates, 3 epochs"), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("to train on raise that limit"), "{}", nothing.stderr);
 }
 
 /// What is missing or no picture in folders is said with its number and its name.
@@ -289,7 +301,7 @@ fn what_is_left_out_is_counted_and_named() {
     ended.ok();
     for part in [
         "pictures/train: 1 picture was of another size than the network's: resized, and the middle taken",
-        "a batch of 128 pictures is asked for, and there are 3: it has all of them",
+        "training.batch_size is 128, and there are 3 pictures: a batch has all of them",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");
     }

@@ -9,8 +9,10 @@ use std::path::Path;
 use std::process::Command;
 
 use common::command::Lab;
+use common::pictures::write_cifar;
 use common::reference;
 use flate2::{Compression, write::GzEncoder};
+use nmt::vision::pictures::{PictureOptions, Pictures, Split};
 use sha2::{Digest, Sha256};
 
 const LANGUAGES: [&str; 4] = ["--source-lang", "de", "--target-lang", "en"];
@@ -182,10 +184,39 @@ fn another_edition_is_refused_until_it_is_asked_for() {
     lab.data_prep("iwslt14.sh", &["de-en.tgz", "c", "--sha256", &ours], &[]).fails(1, &["de-en.tgz: expected"]);
 }
 
+/// The archive's folder becomes what `nmt vision` takes; what lies beside the batches is left out.
+#[test]
+fn the_archive_of_cifar_10_is_checked_and_unpacked() {
+    let lab = Lab::new();
+    write_cifar(&lab.path("cifar-10-batches-bin"), 50, 10);
+    fs::write(lab.path("cifar-10-batches-bin/readme.html"), "x").unwrap();
+    let packed =
+        Command::new("tar").args(["-czf", "a.tgz", "cifar-10-batches-bin"]).current_dir(lab.path(".")).status();
+    assert!(packed.unwrap().success());
+    let ours = sum(&lab.path("a.tgz"));
+    let run =
+        |further: &[&str]| lab.data_prep("cifar10.sh", &[&["cifar", "--archive", "a.tgz"], further].concat(), &[]);
+    run(&[]).fails(1, &["a.tgz: expected a file with the SHA-256 c4a38c50a1bc5f3a", &ours]);
+    assert!(!lab.path("cifar").exists());
+    assert_eq!(run(&["--sha256", &ours]).ok(), "cifar\n");
+    let mut names: Vec<_> = fs::read_dir(lab.path("cifar"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let expected = [1, 2, 3, 4, 5].map(|batch| format!("data_batch_{batch}.bin"));
+    assert_eq!(names, [&["batches.meta.txt".to_string()], &expected[..], &["test_batch.bin".to_string()]].concat());
+    let pictures = Pictures::open(&lab.path("cifar"), Split::Train, PictureOptions::default());
+    assert_eq!(pictures.unwrap().len(), 50);
+    run(&["--sha256", &ours]).fails(2, &["cifar is there already"]);
+}
+
 #[test]
 fn wrong_use_ends_with_2_and_the_usage() {
     let lab = Lab::new();
-    let tests: [(&str, &[&str]); 9] = [
+    let tests: [(&str, &[&str]); 11] = [
+        ("cifar10.sh", &[]),
+        ("cifar10.sh", &["cifar", "--archive"]),
         ("multi30k.sh", &["raw"]),
         ("multi30k.sh", &["raw", "data", "--any"]),
         ("iwslt14.sh", &[]),

@@ -43,7 +43,8 @@ fn compare(lab: &Lab, run: &str) -> f64 {
         let sentences = expected["sentences"].as_array().unwrap();
         let source: String = sentences.iter().map(|one| format!("{}\n", one["text"].as_str().unwrap())).collect();
         // What the folder says itself is left out.
-        let mut arguments = vec!["translate".to_string(), format!("--model={run}"), "--format=jsonl".to_string()];
+        let mut arguments =
+            ["translate", &format!("--model={run}"), "--compute=fp32", "--format=jsonl"].map(String::from).to_vec();
         if name != "default" {
             arguments.push(format!("--beam={}", settings["num_beams"]));
             arguments.push(format!("--length-penalty={}", settings["length_penalty"].as_f64().unwrap_or(1.0)));

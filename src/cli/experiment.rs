@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use nmt::data::ParallelDataset;
 use nmt::experiment::{
-    Failure, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, last_gradient_norm, markdown, picture,
+    Failure, Fingerprints, Outcome, Plan, PlannedRun, RunConfig, Trained, csv, last_gradient_norm, markdown, picture,
 };
 use nmt::train::CONFIG;
-use nmt::vision::pictures::{PictureOptions, Pictures, Split};
+use nmt::vision::pictures::{Pictures, Split};
 use nmt::{Error, Result, files, machine, progress};
 
 use super::runner::{Ran, Shell};
 use super::signals;
+use super::vision::ReadingOptions;
 
 /// Arguments of `nmt experiment`.
 #[derive(Debug, clap::Args)]
@@ -27,6 +28,8 @@ pub struct ExperimentArgs {
     /// The data folder that `nmt preprocess` made; of a plan of image networks what `nmt vision train --data` takes
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+    #[command(flatten)]
+    reading: ReadingOptions,
     /// The folder of all runs
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
@@ -57,7 +60,7 @@ impl ExperimentArgs {
         }
         let signal = signals::watch()?;
         let shell = Shell { quiet, threads, signal: &signal };
-        let runner = Runner::new(&plan, &self.data, &self.output, shell)?;
+        let runner = Runner::new(&plan, &self.data, self.reading, &self.output, shell)?;
         let runs = plan.runs();
         let mut left = Vec::new();
         for run in &runs {
@@ -131,7 +134,9 @@ pub struct Runner<'a> {
     plan: &'a Plan,
     data: &'a Path,
     /// Of what the runs read.
-    fingerprint: String,
+    fingerprints: Fingerprints,
+    /// How pictures are read.
+    reading: ReadingOptions,
     output: &'a Path,
     shell: Shell<'a>,
 }
@@ -141,7 +146,13 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// [`Error::Usage`] with the splits that there are, and as [`ParallelDataset::open`] and [`Pictures::open_for`].
-    pub fn new(plan: &'a Plan, data: &'a Path, output: &'a Path, shell: Shell<'a>) -> Result<Runner<'a>> {
+    pub fn new(
+        plan: &'a Plan,
+        data: &'a Path,
+        reading: ReadingOptions,
+        output: &'a Path,
+        shell: Shell<'a>,
+    ) -> Result<Runner<'a>> {
         let (mut splits, mut networks) = (Vec::new(), BTreeMap::new());
         for run in plan.runs() {
             match run.config()? {
@@ -150,26 +161,30 @@ impl<'a> Runner<'a> {
                     splits.extend(plan.score.then(|| "test".to_string()));
                 }
                 RunConfig::Vision(config) => {
-                    let (network, side) = config.network.architecture.takes();
-                    networks.insert(side, network);
+                    let architecture = config.network.architecture;
+                    networks.insert(architecture.takes().1, architecture);
                 }
             }
         }
         splits.sort();
         splits.dedup();
-        let mut fingerprint = String::new();
-        for split in &splits {
-            fingerprint += &ParallelDataset::open(data, split, None, None)?.fingerprint();
+        let mut fingerprints = BTreeMap::new();
+        for split in splits {
+            let fingerprint = ParallelDataset::open(data, &split, None, None)?.fingerprint();
+            fingerprints.insert(split, fingerprint);
         }
         // Networks for pictures of one size take the same ones.
-        for (side, network) in networks {
+        for (side, architecture) in networks {
             for split in [Split::Train, Split::Validation] {
-                let options = PictureOptions { threads: shell.threads, ..PictureOptions::default() };
-                fingerprint += Pictures::open_for((network, side), data, split, options)?.fingerprint();
+                let options = reading.of(architecture, shell.threads);
+                let pictures = Pictures::open_for(architecture.takes(), data, split, options)?;
+                // Joined in the order of their names, as those of earlier versions are.
+                let name = format!("{side} pixels, {}", split.name());
+                fingerprints.insert(name, pictures.fingerprint().to_string());
                 Error::if_interrupted((shell.signal)())?;
             }
         }
-        Ok(Runner { plan, data, fingerprint, output, shell })
+        Ok(Runner { plan, data, reading, fingerprints: Fingerprints::Named(fingerprints), output, shell })
     }
 
     /// The outcome of a run, where it has ended.
@@ -183,16 +198,20 @@ impl<'a> Runner<'a> {
             let message = format!("{}: expected a run of this plan, found one with {what}", folder.display());
             Error::usage(message, "choose another --output, or delete the folder, and what GradInit learnt for it")
         };
-        if ![&outcome.data, &self.fingerprint].iter().any(|data| data.is_empty()) && outcome.data != self.fingerprint {
+        if !outcome.data.may_be(&self.fingerprints) {
             return Err(other(&format!("other data than {}", self.data.display())));
         }
         let config = run.config()?;
-        let saved = folder.join(CONFIG);
-        if saved.exists() {
-            let saved = RunConfig::load_saved(run.task, &saved)?;
-            if let Some(difference) = config.difference(&saved, run.init.is_some())? {
-                return Err(other(&difference));
-            }
+        let (saved, place) = (folder.join(CONFIG), folder.join(Outcome::FILE).display().to_string());
+        let saved = match &outcome.config {
+            _ if saved.exists() => Some(RunConfig::load_saved(run.task, &saved)?),
+            Some(text) => Some(RunConfig::parse_saved(run.task, text, &place)?),
+            None => None,
+        };
+        if let Some(saved) = saved
+            && let Some(difference) = config.difference(&saved, run.init.is_some())?
+        {
+            return Err(other(&difference));
         }
         let stop_after = self.plan.stop_after.unwrap_or(u64::MAX);
         let (unit, done, may_end_early) = match &config {
@@ -203,8 +222,14 @@ impl<'a> Runner<'a> {
             RunConfig::Vision(config) => ("epochs", outcome.epochs, config.validation.patience > 0),
         };
         let planned = stop_after.min(config.length());
+        // A run that may end early has not where it was stopped.
+        let may_end_early = may_end_early && outcome.stop_after.is_none_or(|stop| stop > done || stop >= planned);
         if done > planned || (done < planned && !may_end_early && outcome.failure.is_none()) {
             return Err(other(&format!("{done} {unit} for {planned}")));
+        }
+        let scored = self.plan.score && run.task == Trained::Translation && outcome.failure.is_none();
+        if scored && outcome.test_bleu.is_none() {
+            return Ok(None);
         }
         Ok(Some(Outcome { gradient_norm: self.gradient_norm(run), ..outcome }))
     }
@@ -221,8 +246,11 @@ impl<'a> Runner<'a> {
     pub fn run(&self, run: &PlannedRun) -> Result<Outcome> {
         let folder = self.output.join(&run.folder);
         let failure = self.train(run, &folder)?;
+        let config = (!folder.join(CONFIG).exists()).then(|| run.config()?.to_toml()).transpose()?;
         let mut outcome = Outcome {
-            data: self.fingerprint.clone(),
+            data: self.fingerprints.clone(),
+            stop_after: self.plan.stop_after,
+            config,
             gradient_norm: self.gradient_norm(run),
             ..Outcome::of(run, &folder, failure)
         };
@@ -297,6 +325,9 @@ impl<'a> Runner<'a> {
     fn common(&self, command: &str, run: &PlannedRun, settings: &[String]) -> Vec<String> {
         let mut arguments = if run.task == Trained::Vision { vec!["vision".to_string()] } else { Vec::new() };
         arguments.extend([command.to_string(), "--data".into(), self.data.display().to_string()]);
+        if run.task == Trained::Vision {
+            arguments.extend(self.reading.arguments());
+        }
         arguments.extend(["--config".into(), run.recipe.display().to_string()]);
         arguments.extend(settings.iter().flat_map(|setting| ["--set".to_string(), setting.clone()]));
         arguments

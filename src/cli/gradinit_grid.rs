@@ -8,6 +8,7 @@ use nmt::{Error, Result, files, progress};
 use super::experiment::Runner;
 use super::runner::Shell;
 use super::signals;
+use super::vision::ReadingOptions;
 
 /// What a grid is made of.
 pub struct Grid<'a> {
@@ -45,7 +46,7 @@ impl Grid<'_> {
         let runs = plan.runs();
         let signal = signals::watch()?;
         let shell = Shell { quiet: progress::quiet(), threads: self.threads, signal: &signal };
-        let runner = Runner::new(&plan, self.data, &folder, shell)?; // It checks every configuration.
+        let runner = Runner::new(&plan, self.data, ReadingOptions::default(), &folder, shell)?; // It checks every configuration.
         let mut outcomes = Vec::new();
         for (number, run) in runs.iter().enumerate() {
             progress::note(format!("{} of {}: {}", number + 1, runs.len(), describe(&run.point)));

@@ -33,7 +33,7 @@ pub struct LearnOptions {
     /// Go on with what a run that was stopped left beside --output; start where there is nothing
     #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
-    /// Rescale these parameters instead of freshly drawn ones; the folder of a run stands for its `best`
+    /// Rescale these parameters instead of freshly drawn ones; the folder of a run stands for its `best`, or where it has none `last`
     #[arg(long, value_name = "FILE.safetensors", value_parser = parameters_parser())]
     init: Option<PathBuf>,
     /// Iterations T: gradinit.iterations

@@ -87,7 +87,7 @@ fn check_same(what: &str, saved: &str, now: &str, path: &Path) -> Result<()> {
 
 fn other(expected: &str, found: &str, path: &Path) -> Error {
     let message = format!("{}: expected {expected} as the run began, found {found}", path.display());
-    Error::usage(message, "resume with the same options, or give --overwrite to begin anew")
+    Error::usage(message, "resume with the same options, or delete it (--overwrite does) to begin anew")
 }
 
 /// A run between two iterations.

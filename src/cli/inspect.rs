@@ -43,8 +43,8 @@ pub struct InspectArgs {
 /// Which initialisations are drawn, and where to: what `nmt inspect` and `nmt vision inspect` share.
 #[derive(Debug, clap::Args)]
 pub struct DrawingOptions {
-    /// Parameters, of `nmt gradinit`, a checkpoint, or the folder of a run, which stands for its `best`, beside the
-    /// initialisation that the configuration draws, which comes first; may be repeated
+    /// Parameters, of `nmt gradinit`, a checkpoint, or the folder of a run, which stands for its `best` (or `last`),
+    /// beside the initialisation that the configuration draws, which comes first; may be repeated
     #[arg(long, value_name = "FILE.safetensors", value_parser = parameters_parser())]
     pub init: Vec<PathBuf>,
     /// The name of each --init in the picture, in their order [default: the names of the files]

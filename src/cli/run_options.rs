@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use nmt::config::{Configuration, differences};
 use nmt::error::Error;
-use nmt::optim::OptimizerConfig;
+use nmt::optim::{OptimizerConfig, ScheduleKind};
 use nmt::params::safetensors_metadata;
 use nmt::report::ENVIRONMENT;
 use nmt::task::Task;
@@ -27,7 +27,7 @@ pub struct RunOptions {
     /// The run folder: configuration, checkpoints, log, and what the model needs of its data
     #[arg(long, value_name = "RUN")]
     pub output: PathBuf,
-    /// Start from these parameters: what `nmt gradinit` wrote, a checkpoint, or the folder of a run, whose `best` is taken
+    /// Start from these parameters: what GradInit wrote, a checkpoint, or the folder of a run, whose `best` is taken, or where it has none `last`
     #[arg(long, value_name = "FILE.safetensors", value_parser = parameters_parser())]
     pub init: Option<PathBuf>,
     /// Go on from the checkpoint `last` of the run folder; start where there is none
@@ -356,7 +356,7 @@ impl RunOptions {
         let next = match outcome.reason {
             "patience" if nothing => "; a greater validation.patience goes on".to_string(),
             "max updates" | "max epochs" if nothing => {
-                format!("; to train on, begin a new run with --init {}", run.display())
+                format!("; to train on raise that limit, or begin a new run with --init {}", run.join(LAST).display())
             }
             _ => String::new(),
         };
@@ -366,6 +366,16 @@ impl RunOptions {
             outcome.updates, outcome.epochs, outcome.seconds, outcome.reason
         ));
         super::print(&format!("{}\n", run.display()))
+    }
+}
+
+/// Say what becomes of the learning rate where a run that goes on is to end elsewhere: `key` was `before` and is `now`.
+pub fn note_other_end(key: &str, before: u64, now: u64, schedule: ScheduleKind) {
+    let by_the_end = !matches!(schedule, ScheduleKind::InverseSqrt | ScheduleKind::Constant);
+    if before != now && by_the_end {
+        progress::note(format!(
+            "{key} was {before} and is {now}: the learning rate goes on as if it had been {now} from the start"
+        ));
     }
 }
 
@@ -379,7 +389,7 @@ fn note_other_optimizer(path: &Path, optimizer: &OptimizerConfig) -> Result<()> 
     let trains = name_of(&optimizer.kind);
     if let Some(learnt) = safetensors_metadata(path)?.get(LEARNT_FOR).filter(|learnt| **learnt != trains) {
         progress::note(format!(
-            "warning: {} was learnt for {learnt} (nmt gradinit --optimizer), and {trains} trains",
+            "warning: {} was learnt for {learnt} (gradinit.optimizer), and {trains} trains",
             path.display()
         ));
     }
@@ -404,6 +414,11 @@ fn check_unchanged<C: Configuration>(saved: &C, now: &C, path: &Path, may_change
     let [saved, now] = [saved, now].map(|config| config.clone().without_unused(false));
     for (name, old, new) in differences(&saved, &now)? {
         if !MAY_CHANGE.iter().chain(may_change).any(|key| *key == name) {
+            // Another network cannot begin where this one stands.
+            let from_here = match ["network.", "model.", "init."].iter().any(|section| name.starts_with(section)) {
+                true => String::new(),
+                false => format!(", with --init {} from where this one stands", path.with_file_name(LAST).display()),
+            };
             return Err(Error::usage(
                 format!(
                     "{}: expected {name} = {old} as the run began, found {}",
@@ -411,9 +426,8 @@ fn check_unchanged<C: Configuration>(saved: &C, now: &C, path: &Path, may_change
                     new.map_or("none".into(), |new| new.to_string())
                 ),
                 format!(
-                    "resume without the options that change it, and with config.toml as the run wrote it, or start a new run, \
-                     with --init {} from where this one stands",
-                    path.with_file_name(LAST).display()
+                    "resume without the options that change it, and with config.toml as the run wrote it, or start a new \
+                     run{from_here}"
                 ),
             ));
         }

@@ -13,7 +13,7 @@ use nmt::{Result, progress};
 
 use super::model_options::{ConfigOptions, PrintConfig, name_of, setting};
 use super::processes::Processes;
-use super::run_options::RunOptions;
+use super::run_options::{RunOptions, note_other_end};
 
 /// Arguments of `nmt train`.
 #[derive(Debug, clap::Args)]
@@ -159,14 +159,8 @@ impl TrainArgs {
             );
         }
         if let Some(saved) = began_with {
-            let (before, now) = (saved.training.max_updates, config.training.max_updates);
-            let by_the_end = !matches!(config.schedule.kind, ScheduleKind::InverseSqrt | ScheduleKind::Constant);
-            if before != now && by_the_end {
-                progress::note(format!(
-                    "training.max_updates was {before} and is {now}: the learning rate goes on as if it had been {now} \
-                     from the start"
-                ));
-            }
+            let [before, now] = [&saved, &config].map(|config| config.training.max_updates);
+            note_other_end("training.max_updates", before, now, config.schedule.kind);
         }
         Ok(config)
     }

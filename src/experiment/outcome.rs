@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::fingerprints::Fingerprints;
 use super::plan::PlannedRun;
 use crate::error::{Error, Result};
 use crate::files;
@@ -28,9 +29,16 @@ pub struct Outcome {
     pub point: Vec<(String, String)>,
     /// The seed.
     pub seed: u64,
-    /// The fingerprint of the data that it was trained and scored on; empty: not known.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub data: String,
+    /// The fingerprints of the data that it was trained and scored on; of earlier versions one after the other without names, or
+    /// none.
+    #[serde(default, skip_serializing_if = "Fingerprints::is_unknown")]
+    pub data: Fingerprints,
+    /// Where the plan stopped it: an update, or of image networks an epoch; none: at the end of its configuration, or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_after: Option<u64>,
+    /// The configuration, TOML, of a run that failed before there was a run folder to say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// Updates done.
     pub updates: u64,
     /// Epochs begun.
@@ -82,7 +90,9 @@ impl Outcome {
             method: run.method.clone(),
             point: run.point.clone(),
             seed: run.seed,
-            data: String::new(),
+            data: Fingerprints::default(),
+            stop_after: None,
+            config: None,
             updates: training.map_or(0, |point| point.update),
             epochs: training.and_then(|point| point.epoch).unwrap_or(0),
             training_loss: training.and_then(|point| point.loss),

@@ -174,6 +174,9 @@ impl Plan {
         if plan.methods.is_empty() || plan.seeds.is_empty() || plan.axes.iter().any(|axis| axis.values.is_empty()) {
             return refuse("expected at least one [[method]], one seed and one value an axis, found none");
         }
+        if plan.stop_after == Some(0) {
+            return refuse("stop_after: expected 1 or more, found 0");
+        }
         if let Some(method) = plan.methods.iter().find(|m| m.recipe.is_none() && plan.recipe.as_os_str().is_empty()) {
             return refuse(&format!(
                 "expected a recipe for the method `{}`, or for the whole plan, found none",

@@ -53,6 +53,28 @@ impl RunConfig {
         })
     }
 
+    /// Read what [`RunConfig::to_toml`] made; `place` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Configuration::load`].
+    pub fn parse_saved(task: Trained, text: &str, place: &str) -> Result<RunConfig> {
+        Ok(match task {
+            Trained::Translation => RunConfig::Translation(Box::new(Config::parse_saved(text, place, &[])?)),
+            Trained::Vision => RunConfig::Vision(Box::new(VisionConfig::parse_saved(text, place, &[])?)),
+        })
+    }
+
+    /// As TOML, every key.
+    ///
+    /// # Errors
+    /// As [`Configuration::to_toml`].
+    pub fn to_toml(&self) -> Result<String> {
+        match self {
+            RunConfig::Translation(config) => config.to_toml(),
+            RunConfig::Vision(config) => config.to_toml(),
+        }
+    }
+
     /// The updates, or of image networks the epochs, that it trains at most.
     pub fn length(&self) -> u64 {
         match self {

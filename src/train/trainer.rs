@@ -215,7 +215,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             let value = of_first(processes, found.value)?;
             checkpoint.state.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
-            let better = remember(&mut checkpoint, value, config.higher_is_better);
+            let better = remember(&mut checkpoint, value, config.higher_is_better, due);
             let state = &checkpoint.state;
             let best = if better { " (best so far)" } else { "" };
             progress.line(&format!("update {} (epoch {}): {}{best}", state.update, state.epoch, found.text));
@@ -284,8 +284,9 @@ fn add(window: &mut Window, sums: &Sums, norm: f64, seconds: f64) {
     window.seconds += seconds;
 }
 
-/// Take the value of a validation into the state; true when it is the best so far, which no value is that is no number.
-fn remember(checkpoint: &mut Checkpoint, value: f64, higher_is_better: bool) -> bool {
+/// Take the value of a validation into the state; true when it is the best so far, which no value is that is no number. One that was
+/// not `due`, where a run stops to go on later, costs no patience.
+fn remember(checkpoint: &mut Checkpoint, value: f64, higher_is_better: bool, due: bool) -> bool {
     let state = &mut checkpoint.state;
     state.validated_update = state.update;
     let better =
@@ -293,7 +294,7 @@ fn remember(checkpoint: &mut Checkpoint, value: f64, higher_is_better: bool) -> 
     if better {
         (state.best, state.best_update, state.validations_since_best) = (Some(value), state.update, 0);
     } else {
-        state.validations_since_best += 1;
+        state.validations_since_best += u64::from(due);
     }
     better
 }

@@ -255,7 +255,7 @@ impl VisionConfig {
         let batches_per_update = training.update_frequency.saturating_mul(processes);
         let batches = pictures.div_ceil(training.batch_size);
         LoopConfig {
-            max_updates: training.max_epochs * batches.div_ceil(batches_per_update) as u64,
+            max_updates: training.max_epochs.saturating_mul(batches.div_ceil(batches_per_update) as u64),
             max_epochs: training.max_epochs,
             batches_per_update,
             seed: training.seed,

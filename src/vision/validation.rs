@@ -56,7 +56,7 @@ impl From<Accuracy> for Validation {
 /// Classify all pictures of `data` with the running statistics.
 ///
 /// # Errors
-/// What reading pictures brings, and [`Error::OutOfMemory`].
+/// What reading pictures brings, [`Error::Content`] where all are corrupt and left out, and [`Error::OutOfMemory`].
 pub fn evaluate(network: &Classifier, theta: &Tensor, data: &PictureData, compute: Kind) -> Result<Accuracy> {
     let classes = data.pictures().classes().len();
     let mut found = Accuracy { correct: 0, top_5: 0, pictures: 0, loss: 0.0, by_class: vec![(0, 0); classes] };
@@ -79,7 +79,11 @@ pub fn evaluate(network: &Classifier, theta: &Tensor, data: &PictureData, comput
             }
         }
     }
-    found.loss /= found.pictures.max(1) as f64;
+    if found.pictures == 0 {
+        let (expected, next) = ("at least one whole picture", "check the pictures, or their path");
+        return Err(Error::content(data.pictures().split().name(), expected, "corrupt ones alone", next));
+    }
+    found.loss /= found.pictures as f64;
     Ok(found)
 }
 

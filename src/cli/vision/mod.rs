@@ -12,6 +12,8 @@ use clap::Subcommand;
 use nmt::Result;
 use nmt::config::describe;
 
+pub use options::ReadingOptions;
+
 /// The commands of `nmt vision`.
 #[derive(Debug, Subcommand)]
 pub enum VisionCommand {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use nmt::Result;
 use nmt::vision::pictures::{self, PictureData, Pictures, Split};
 use nmt::vision::{Architecture, Classifier, VisionConfig, identity};
-use nmt::{Result, progress};
 use tch::Device;
 
 use super::super::model_options::{ConfigOptions, setting};
@@ -73,25 +73,31 @@ pub struct PictureOptions {
 }
 
 /// How pictures are read.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct ReadingOptions {
     /// Leave corrupt pictures out, with their names, instead of failing
     #[arg(long)]
     skip_corrupt: bool,
-    /// Bring pictures of another size to the network's: the shorter side is resized, and the middle taken; of resnet50 they may
-    /// have any size without it
+    /// Bring pictures of another size to the network's: the shorter side is resized, and the middle taken; resnet50 takes any
+    /// size without it
     #[arg(long)]
     resize: bool,
 }
 
 impl ReadingOptions {
-    /// The same for a network, decoding in as many threads as libtorch has.
-    pub fn of(&self, architecture: Architecture) -> pictures::PictureOptions {
+    /// As they are typed.
+    pub fn arguments(self) -> Vec<String> {
+        let given = [("--skip-corrupt", self.skip_corrupt), ("--resize", self.resize)];
+        given.into_iter().filter(|(_, given)| *given).map(|(option, _)| option.to_string()).collect()
+    }
+
+    /// The same for a network; so many `threads` decode.
+    pub fn of(self, architecture: Architecture, threads: Option<usize>) -> pictures::PictureOptions {
         let side = u32::try_from(architecture.takes().1).ok();
         pictures::PictureOptions {
             skip_corrupt: self.skip_corrupt,
             resize: side.filter(|_| self.resize),
-            threads: Some(usize::try_from(tch::get_num_threads()).unwrap_or(1).max(1)),
+            threads,
             ..pictures::PictureOptions::default()
         }
     }
@@ -110,12 +116,6 @@ impl PictureOptions {
         device: Device,
     ) -> Result<PictureData> {
         let pictures = self.open(split, config)?;
-        if split == Split::Train && pictures.len() < batch_size {
-            let count = pictures.len();
-            progress::note(format!(
-                "warning: a batch of {batch_size} pictures is asked for, and there are {count}: it has all of them"
-            ));
-        }
         PictureData::new(pictures, config.augment.clone(), batch_size, config.training.seed, device)
     }
 
@@ -125,7 +125,7 @@ impl PictureOptions {
     /// As [`Pictures::open_for`].
     pub fn open(&self, split: Split, config: &VisionConfig) -> Result<Pictures> {
         let architecture = config.network.architecture;
-        Pictures::open_for(architecture.takes(), &self.data, split, self.reading.of(architecture))
+        Pictures::open_for(architecture.takes(), &self.data, split, self.reading.of(architecture, threads()))
     }
 
     /// Say how many pictures on disk were converted or left out while they were read.
@@ -133,6 +133,11 @@ impl PictureOptions {
         let pictures = data.pictures();
         pictures.note_met(&format!("{} ({})", self.data.display(), pictures.split().name()));
     }
+}
+
+/// Threads that decode where libtorch computes: as many as it has.
+pub fn threads() -> Option<usize> {
+    usize::try_from(tch::get_num_threads()).ok()
 }
 
 /// The network of a configuration for the classes of its pictures, and what its checkpoints belong to.

@@ -14,7 +14,7 @@ use nmt::vision::{classes_of, predict};
 use serde_json::json;
 
 use super::column;
-use super::options::ReadingOptions;
+use super::options::{ReadingOptions, threads};
 use super::trained::{TrainedOptions, load};
 
 /// Arguments of `nmt vision predict`.
@@ -43,7 +43,8 @@ impl PredictArgs {
     pub fn run(&self) -> Result<()> {
         let (checkpoint, config) = self.trained.find()?;
         let architecture = config.network.architecture;
-        let mut pictures = Unlabelled::find(architecture.takes(), &self.paths()?, self.reading.of(architecture))?;
+        let mut pictures =
+            Unlabelled::find(architecture.takes(), &self.paths()?, self.reading.of(architecture, threads()))?;
         let classes = classes_of(&checkpoint)?.ok_or_else(|| {
             let next = "give a checkpoint that `nmt vision train` wrote";
             Error::content(checkpoint.display().to_string(), "the names of its classes", "none", next)

@@ -12,7 +12,7 @@ use nmt::{Result, progress};
 
 use super::super::model_options::{PrintConfig, name_of, setting};
 use super::super::processes::Processes;
-use super::super::run_options::RunOptions;
+use super::super::run_options::{RunOptions, note_other_end};
 use super::options::{NetworkOptions, PictureOptions, network_for};
 
 /// Arguments of `nmt vision train`.
@@ -54,6 +54,9 @@ fn for_other_classes(error: Error) -> Error {
     }
 }
 
+/// Further keys that may change between a run and its continuation.
+const MAY_CHANGE: [&str; 1] = ["training.max_epochs"];
+
 impl VisionTrainArgs {
     /// Train; `threads` are those that were asked for.
     pub fn run(&self, threads: Option<usize>) -> Result<()> {
@@ -61,13 +64,23 @@ impl VisionTrainArgs {
         let processes = Processes::join(self, threads)?;
         let resume = self.run.going_on(!self.network.is_empty())?;
         let further = self.network.settings(&[setting("training.max_epochs", self.max_epochs)]);
-        let (config, _) = self.run.configuration(resume, &self.network.config, &further, &[], &processes)?;
-        let config: VisionConfig = config;
+        let (config, began_with) =
+            self.run.configuration::<VisionConfig>(resume, &self.network.config, &further, &MAY_CHANGE, &processes)?;
+        let max_epochs = config.training.max_epochs;
+        if let Some(before) = began_with {
+            note_other_end("training.max_epochs", before.training.max_epochs, max_epochs, config.schedule.kind);
+        }
         if self.print.printed(&config)? {
             return Ok(());
         }
         let device = processes.device;
         let data = self.pictures.batches(Split::Train, &config, config.training.batch_size, device)?;
+        if data.pictures().len() < config.training.batch_size {
+            let (size, count) = (config.training.batch_size, data.pictures().len());
+            progress::note(format!(
+                "warning: training.batch_size is {size}, and there are {count} pictures: a batch has all of them"
+            ));
+        }
         let validation = self.pictures.batches(Split::Validation, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         let settings = config.training_loop(data.pictures().len(), processes.all.size());
@@ -84,6 +97,12 @@ impl VisionTrainArgs {
         let start = || self.run.start(&network, &config.optimizer, read, fresh);
         let (mut checkpoint, _lock) =
             self.run.begin(resume, &network, &config.optimizer, &identity, &processes, start)?;
+        let done = checkpoint.state.epoch;
+        if resume && done > max_epochs {
+            let message =
+                format!("training.max_epochs: expected {done} or more, found {max_epochs}: the run is in epoch {done}");
+            return Err(Error::usage(message, "leave it out, or raise it to go on"));
+        }
         let validated = format!("pictures of `{}`", validation.pictures().split().name());
         self.run.validates_on(&mut checkpoint, validation.pictures().fingerprint().to_string(), &validated)?;
         self.run.note_config(&data, &mut checkpoint, describe(&config)?, &processes)?;

@@ -12,8 +12,27 @@ use super::memory::{self, Encoded, Loaded, Picture, Reading};
 use super::source::Split;
 use crate::error::{Error, Result};
 
-/// How many pictures each class has.
-type Counts = BTreeMap<String, usize>;
+/// What is in an archive.
+#[derive(Default)]
+struct Found {
+    /// How many pictures each class has.
+    counts: BTreeMap<String, usize>,
+    /// The folder of the split, which the classes are in.
+    split_folder: Option<String>,
+}
+
+impl Found {
+    /// A folder of a split is met, in `path`: one for all.
+    fn enter(&mut self, path: &Path, folder: &str) -> Result<()> {
+        let first = self.split_folder.get_or_insert_with(|| folder.to_string());
+        if first == folder {
+            return Ok(());
+        }
+        let found = format!("`{first}` and `{folder}`");
+        let next = "make an archive of each: tar czf ARCHIVE CLASS … in its folder";
+        Err(Error::content(path.display().to_string(), "the pictures of one split", found, next))
+    }
+}
 
 /// Decode the pictures of an archive in one pass; also its classes.
 ///
@@ -21,11 +40,11 @@ type Counts = BTreeMap<String, usize>;
 /// As [`memory::load`] and [`archive::read`]; [`Error::Content`] for a picture that is not in a folder of a class, and for
 /// a class without pictures.
 pub(super) fn load(path: &Path, split: Split, reading: Reading) -> Result<(Vec<String>, Loaded)> {
-    let (mut counts, mut ignored) = (Counts::new(), Ignored::default());
+    let (mut found, mut ignored) = (Found::default(), Ignored::default());
     let loaded = archive::read(path, is_wanted, |members| {
         memory::load(reading, || {
             while let Some(member) = members.next()? {
-                if let Some((class, name)) = place_of(path, split, &member, &mut counts)? {
+                if let Some((class, name)) = place_of(path, split, &member, &mut found)? {
                     return Ok(Some(Picture { class, name, encoded: Encoded::Bytes(member.bytes) }));
                 }
                 if !member.folder && member.parts.last().is_some_and(|name| !name.starts_with('.')) {
@@ -36,7 +55,7 @@ pub(super) fn load(path: &Path, split: Split, reading: Reading) -> Result<(Vec<S
         })
     })?;
     ignored.note_beside_classes(&path.display().to_string());
-    Ok((checked(path, counts)?, loaded))
+    Ok((checked(path, found.counts)?, loaded))
 }
 
 /// The classes of an archive, in alphabetical order, without decoding anything.
@@ -44,18 +63,18 @@ pub(super) fn load(path: &Path, split: Split, reading: Reading) -> Result<(Vec<S
 /// # Errors
 /// As [`load`].
 pub(super) fn classes(path: &Path, split: Split) -> Result<Vec<String>> {
-    let mut counts = Counts::new();
+    let mut found = Found::default();
     archive::read(
         path,
         |_| false,
         |members| {
             while let Some(member) = members.next()? {
-                place_of(path, split, &member, &mut counts)?;
+                place_of(path, split, &member, &mut found)?;
             }
             Ok(())
         },
     )?;
-    checked(path, counts)
+    checked(path, found.counts)
 }
 
 /// Refuse two archives with the same content: one of them has the wrong name.
@@ -98,7 +117,7 @@ fn place_of(
     path: &Path,
     split: Split,
     member: &archive::Member,
-    counts: &mut Counts,
+    found: &mut Found,
 ) -> Result<Option<(String, String)>> {
     let in_split = |part: &String| split.is_called(part);
     let parts = member.parts.as_slice();
@@ -106,8 +125,11 @@ fn place_of(
         match parts {
             // The folder of the split, or of a class with its name, which has pictures then.
             [only] if in_split(only) => {}
-            [class] => _ = counts.entry(class.clone()).or_default(),
-            [first, class] if in_split(first) => _ = counts.entry(class.clone()).or_default(),
+            [class] => _ = found.counts.entry(class.clone()).or_default(),
+            [first, class] if in_split(first) => {
+                found.enter(path, first)?;
+                found.counts.entry(class.clone()).or_default();
+            }
             _ => {}
         }
         return Ok(None);
@@ -117,7 +139,10 @@ fn place_of(
     }
     let (class, name) = match parts {
         [class, name] => (class, name),
-        [first, class, name] if in_split(first) => (class, name),
+        [first, class, name] if in_split(first) => {
+            found.enter(path, first)?;
+            (class, name)
+        }
         _ => {
             return Err(Error::content(
                 path.display().to_string(),
@@ -127,11 +152,11 @@ fn place_of(
             ));
         }
     };
-    *counts.entry(class.clone()).or_default() += 1;
+    *found.counts.entry(class.clone()).or_default() += 1;
     Ok(Some((class.clone(), name.clone())))
 }
 
-fn checked(path: &Path, counts: Counts) -> Result<Vec<String>> {
+fn checked(path: &Path, counts: BTreeMap<String, usize>) -> Result<Vec<String>> {
     if let Some((class, _)) = counts.iter().find(|(_, count)| **count == 0) {
         return Err(empty_class(format!("{}: {class}", path.display())));
     }
@@ -199,6 +224,16 @@ mod tests {
         let path = write(folder.path(), "c.tar.gz", &[("test/1.png", testing::plain(4, 9))]);
         let message = load(&path, Split::Test, READING).unwrap_err().to_string();
         assert!(message.contains("pictures in `test` itself"), "{message}");
+    }
+
+    #[test]
+    fn two_splits_in_an_archive_are_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = [("test/cat/1.png", testing::plain(4, 9)), ("val/cat/2.png", testing::plain(4, 8))];
+        let path = write(folder.path(), "a-test.tar.gz", &files);
+        for error in [load(&path, Split::Test, READING).unwrap_err(), classes(&path, Split::Test).unwrap_err()] {
+            assert!(error.to_string().contains("the pictures of one split, found `test` and `val`"), "{error}");
+        }
     }
 
     #[test]

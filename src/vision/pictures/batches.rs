@@ -83,22 +83,25 @@ impl PictureData {
     /// # Errors
     /// As [`TrainingData::batch`].
     pub fn evaluation_batch(&self, indices: &[usize]) -> Result<PictureBatch> {
-        self.unchanged(&prepare(&self.pictures, None, indices, 0)?)
+        self.unchanged(&prepare(&self.pictures, None, indices, 0)?.with_pictures()?)
     }
 
-    /// All pictures in their order, one batch after the other, as [`PictureData::evaluation_batch`] makes them; the next one
-    /// is prepared in the background.
+    /// All pictures in their order, one batch after the other, as [`PictureData::evaluation_batch`] makes them, but for batches
+    /// whose pictures are all left out; the next one is prepared in the background.
     pub fn evaluation_batches(&self) -> impl Iterator<Item = Result<PictureBatch>> {
         let indices: Vec<usize> = (0..self.pictures.len()).collect();
         let batches: Vec<Vec<usize>> = indices.chunks(self.batch_size).map(<[usize]>::to_vec).collect();
         let pictures = self.pictures.clone();
         let mut loader = Loader::start(move |(indices, _)| prepare(&pictures, None, indices, 0));
-        (0..batches.len()).map(move |place| {
+        (0..batches.len()).filter_map(move |place| {
             let ready = loader.as_mut().and_then(|loader| loader.take(&batches[place], 0));
             if let (Some(loader), Some(next)) = (loader.as_mut(), batches.get(place + 1)) {
                 loader.request(next, 0);
             }
-            self.unchanged(&ready.unwrap_or_else(|| prepare(&self.pictures, None, &batches[place], 0))?)
+            match ready.unwrap_or_else(|| prepare(&self.pictures, None, &batches[place], 0)) {
+                Ok(prepared) => (prepared.len() > 0).then(|| self.unchanged(&prepared)),
+                Err(error) => Some(Err(error)),
+            }
         })
     }
 
@@ -125,10 +128,11 @@ impl TrainingData for PictureData {
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Content`] for pictures on disk that cannot be read, be it now or before in the background,
-    /// and for an index too large; [`Error::Usage`] for no indices; [`Error::Torch`] where there is no memory.
+    /// for a batch of which all are left out, and for an index too large; [`Error::Usage`] for no indices; [`Error::Torch`] where there is no memory.
     fn batch(&self, indices: &[usize], seed: u64) -> Result<PictureBatch> {
         let ready = self.loader().as_mut().and_then(|loader| loader.take(indices, seed));
         let prepared = ready.unwrap_or_else(|| prepare(&self.pictures, Some(&self.augment), indices, seed))?;
+        let prepared = prepared.with_pictures()?;
         let (pictures, classes) = prepared.tensors(self.device)?;
         if self.augment.mixup == 0.0 {
             return Ok(PictureBatch { pictures, classes, mixed: None });
@@ -368,5 +372,9 @@ mod tests {
         assert_eq!(pictures.skipped(), 1);
         let message = skipping.batch(&[1], 1).err().unwrap().to_string();
         assert!(message.contains("at least one whole picture"), "{message}");
+        // One by one, the second picture is corrupt: evaluation has a batch less.
+        let one_by_one = PictureData::new(pictures, small_cutout(), 1, 1, Device::Cpu).unwrap();
+        let evaluated: Result<Vec<PictureBatch>> = one_by_one.evaluation_batches().collect();
+        assert_eq!(evaluated.unwrap().len(), one_by_one.pictures().len() - 1);
     }
 }

@@ -68,8 +68,11 @@ pub(super) struct Loaded {
     pub(super) skipped: usize,
 }
 
+/// A picture that is small enough, or the width and height of another, which is not kept: it may be a thousand times as large.
+type Sized = Result<Decoded, (u32, u32)>;
+
 /// What is known after a picture was decoded: the error of a file that cannot be read, or what is wrong with the picture.
-type Done = (String, String, Result<Result<Decoded, String>>);
+type Done = (String, String, Result<Result<Sized, String>>);
 
 /// Decode pictures from `next` until it has none, in several threads; the result does not depend on their number.
 ///
@@ -103,8 +106,13 @@ fn decoded(picture: Picture, resize: Option<u32>) -> Done {
         Encoded::Bytes(bytes) => Ok(bytes),
         Encoded::File(path) => decode::read_file(&path),
     };
-    let decode = |bytes: Vec<u8>| decode::decode(&bytes).map(|decoded| decoded.for_network(resize));
-    (picture.class, picture.name, bytes.map(decode))
+    let sized = |decoded: Decoded| {
+        let decoded = decoded.for_network(resize);
+        let (width, height) = decoded.image.dimensions();
+        let fits = width == height && (1..=GREATEST_SMALL_SIDE).contains(&width);
+        if fits { Ok(decoded) } else { Err((width, height)) }
+    };
+    (picture.class, picture.name, bytes.map(|bytes| decode::decode(&bytes).map(sized)))
 }
 
 /// What was decoded until now.
@@ -121,15 +129,15 @@ impl Gathered<'_> {
     fn take(&mut self, (class, name, done): Done) -> Result<()> {
         let place = format!("{}: {class}/{name}", self.reading.place);
         let (index, name_of) = (self.keys.len() + self.met.skipped(), || format!("{class}/{name}"));
-        let Decoded { image, converted, resized } = match done? {
-            Ok(decoded) => decoded,
+        let sized = match done? {
+            Ok(sized) => sized,
             Err(reason) if self.reading.skip_corrupt => {
                 self.met.skip(index, name_of, &reason);
                 return Ok(());
             }
             Err(reason) => return Err(decode::corrupt(place, &reason)),
         };
-        let (width, height) = image.dimensions();
+        let (width, height) = sized.as_ref().map_or_else(|size| *size, |decoded| decoded.image.dimensions());
         let found = format!("{width} × {height} pixels");
         if let Some((side, first)) = &self.first
             && (width, height) != (*side, *side)
@@ -138,12 +146,12 @@ impl Gathered<'_> {
             let next = "small pictures are of one size: bring all to the network's by --resize, or remove this one";
             return Err(Error::content(place, expected, found, next));
         }
-        if width != height || width > GREATEST_SMALL_SIDE || width == 0 {
+        let Ok(Decoded { image, converted, resized }) = sized else {
             let expected = format!("a square picture of at most {GREATEST_SMALL_SIDE} × {GREATEST_SMALL_SIDE} pixels");
             let next = "networks for small pictures take square ones of one size: bring them to it by --resize, or choose \
                         resnet50, with a folder";
             return Err(Error::content(place, expected, found, next));
-        }
+        };
         self.first.get_or_insert_with(|| (width, name_of()));
         self.met.read(index, converted, name_of);
         if resized {

@@ -235,7 +235,8 @@ impl Pictures {
         let met: BTreeSet<u32> = self.labels.iter().copied().collect();
         let own: Vec<String> = met.iter().filter_map(|label| self.classes.get(*label as usize)).cloned().collect();
         let next = "rename them, or train on with a linear layer for these: nmt vision train --new-head";
-        let numbers = numbers(self.split.name(), "the network", classes, &own, next)?;
+        let place = format!("the pictures of `{}`", self.split.name());
+        let numbers = numbers(&place, "the network", classes, &own, next)?;
         let number_of: BTreeMap<u32, u32> = met.into_iter().zip(numbers).collect();
         self.labels = self.labels.iter().filter_map(|label| number_of.get(label).copied()).collect();
         self.classes = classes.to_vec();

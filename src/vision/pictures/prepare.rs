@@ -23,6 +23,18 @@ impl Prepared {
         self.classes.len()
     }
 
+    /// Refuse a batch whose pictures were all left out.
+    ///
+    /// # Errors
+    /// [`Error::Content`].
+    pub(super) fn with_pictures(self) -> Result<Prepared> {
+        if self.len() > 0 {
+            return Ok(self);
+        }
+        let next = "check the pictures, or their path";
+        Err(Error::content("a batch", "at least one whole picture", "corrupt ones alone", next))
+    }
+
     /// `[images, 3, side, side]`, fp32, and `[images]`, int64.
     ///
     /// # Errors
@@ -35,11 +47,11 @@ impl Prepared {
 }
 
 /// Prepare the pictures of these indices: changed for training by `augment` and the seed of the batch, or, without it, for
-/// evaluation. Corrupt pictures are left out where they may be. Pictures on disk are decoded in several threads; the result
+/// evaluation. Corrupt pictures are left out where they may be, be it all. Pictures on disk are decoded in several threads; the result
 /// does not depend on their number.
 ///
 /// # Errors
-/// As [`Pictures::raw`]; [`Error::Content`] where all pictures were left out; [`Error::Usage`] for no indices.
+/// As [`Pictures::raw`]; [`Error::Usage`] for no indices.
 pub(super) fn prepare(
     pictures: &Pictures,
     augment: Option<&AugmentConfig>,
@@ -69,15 +81,6 @@ pub(super) fn prepare(
             Ok(())
         },
     )?;
-    if classes.is_empty() {
-        let found = format!("{} corrupt ones", indices.len());
-        return Err(Error::content(
-            "a batch",
-            "at least one whole picture",
-            found,
-            "check the pictures, or their path",
-        ));
-    }
     Ok(Prepared { values, classes, side })
 }
 

@@ -136,10 +136,7 @@ mod tests {
     use super::*;
 
     fn find(side: i64, paths: &[PathBuf], skip_corrupt: bool) -> Result<Unlabelled> {
-        find_with(side, paths, PictureOptions { skip_corrupt, threads: Some(2), ..PictureOptions::default() })
-    }
-
-    fn find_with(side: i64, paths: &[PathBuf], options: PictureOptions) -> Result<Unlabelled> {
+        let options = PictureOptions { skip_corrupt, threads: Some(2), ..PictureOptions::default() };
         Unlabelled::find(("net", side), paths, options)
     }
 
@@ -166,9 +163,11 @@ mod tests {
     /// Oracle: the same pictures in a folder of their class, as evaluation takes them.
     #[test]
     fn a_batch_is_what_evaluation_sees() {
-        for side in [32, LARGE_SIDE as i64] {
+        for (side, resize) in [(32, None), (32, Some(32)), (LARGE_SIDE as i64, None)] {
             let folder = tempfile::tempdir().unwrap();
-            let sizes = if side == 32 { [(32, 32); 3] } else { [(300, 260), (80, 90), (224, 224)] };
+            let one_size = side == 32 && resize.is_none();
+            let sizes = if one_size { [(32, 32); 3] } else { [(300, 260), (80, 90), (224, 224)] };
+            let options = PictureOptions { resize, threads: Some(2), ..PictureOptions::default() };
             let files: Vec<(String, Vec<u8>)> = sizes
                 .iter()
                 .enumerate()
@@ -183,11 +182,10 @@ mod tests {
                 folder.path(),
                 &files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect::<Vec<_>>(),
             );
-            let pictures =
-                Pictures::open_for(("net", side), folder.path(), Split::Train, PictureOptions::default()).unwrap();
+            let pictures = Pictures::open_for(("net", side), folder.path(), Split::Train, options).unwrap();
             let data = PictureData::new(pictures, Default::default(), 3, 1, Device::Cpu).unwrap();
             let expected = data.evaluation_batch(&[0, 1, 2]).unwrap().pictures;
-            let mut found = find(side, &[folder.path().join("train")], false).unwrap();
+            let mut found = Unlabelled::find(("net", side), &[folder.path().join("train")], options).unwrap();
             let batch = found.batch(0, 9, Device::Cpu).unwrap();
             assert_eq!((batch.places, batch.pictures.unwrap()), (vec![0, 1, 2], expected.shallow_clone()));
             let batch = found.batch(1, 1, Device::Cpu).unwrap();
