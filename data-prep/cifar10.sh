@@ -13,7 +13,7 @@ usage() {
   exit 2
 }
 [ $# -ge 1 ] && [[ $1 != -* ]] || usage
-output=$1
+output=${1%/}
 shift
 archive=
 sum=c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd
@@ -30,21 +30,25 @@ if [ -e "$output" ]; then
 fi
 
 folder=$(mktemp -d)
-unpacked=$output.tmp
-trap 'rm -rf "$folder" "$unpacked"' EXIT
+unpacked=
+trap 'rm -rf "$folder" ${unpacked:+"$unpacked"}' EXIT
 if [ -z "$archive" ]; then
   archive=$folder/cifar-10-binary.tar.gz
   if ! curl --fail --show-error --location --output "$archive" https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz; then
     echo "cifar10: could not fetch cifar-10-binary.tar.gz; give a local copy with --archive" >&2
     exit 1
   fi
+elif [ ! -r "$archive" ]; then
+  echo "cifar10: $archive: expected a copy of cifar-10-binary.tar.gz, found no file that can be read; check --archive" >&2
+  exit 1
 fi
 found=$(sha256sum < "$archive")
 if [ "${found%% *}" != "$sum" ]; then
   echo "cifar10: $archive: expected a file with the SHA-256 $sum, found ${found%% *}; fetch it again" >&2
   exit 1
 fi
-mkdir -p "$unpacked"
+unpacked=$(mktemp -d "$output.XXXXXX")
 tar -xzf "$archive" -C "$unpacked" --strip-components 1 --wildcards '*/*.bin' '*/batches.meta.txt'
+chmod 755 "$unpacked"
 mv "$unpacked" "$output"
 echo "$output"

@@ -129,7 +129,8 @@ fn a_value_that_is_no_number_is_never_the_best() {
     assert_eq!(outcome.unwrap().best, Some((3.0, 20)));
 }
 
-/// The validation where a run stops to go on later is one more than an uninterrupted run has: it brings the end no nearer.
+/// The validation where a run stops to go on later is one more than an uninterrupted run has: if it is no better, it costs no
+/// patience.
 #[test]
 fn a_stop_costs_no_patience() {
     let folder = tempfile::tempdir().unwrap();

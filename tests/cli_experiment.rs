@@ -153,6 +153,7 @@ fn a_run_that_fails_is_an_outcome_and_wrong_use_is_not() {
     assert!(table.contains("| 0.00 | 0.00 | 0.00 |"), "{table}");
 
     lab.nmt(&[&command[..], &["--only", "Slow"]].concat()).fails(2, &["--only Slow", "Too fast"]);
+    lab.nmt(&[&command[..], &["--resize"]].concat()).fails(2, &["--resize: expected a plan of image networks"]);
     lab.nmt(&[&command[..], &["--seeds", "7"]].concat()).fails(2, &["--seeds 7", "[1]"]);
     lab.nmt(&[&command[..], &["--report", "t.csv"]].concat()).fails(2, &["--report", ".md", "t.csv"]);
     // What is no outcome of training ends the experiment, and leaves nothing behind that would count as one.

@@ -207,6 +207,15 @@ name = "Kaiming"
     assert_eq!((outcome["epochs"].as_u64(), fingerprint("32 pixels, train")), (Some(1), Some(64)), "{outcome}");
     assert_eq!(fingerprint("32 pixels, val"), Some(64), "{outcome}");
     run("other", &["--seeds=2"]).fails(2, &["runs/kaiming/seed-1", "other data than other"]);
+    // Options for pictures are passed on, and stand in the command that the report has.
+    run("cifar", &["--seeds=1", "--resize", "--skip-corrupt"]).ok();
+    let report = std::fs::read_to_string(lab.path("runs/report.md")).unwrap();
+    assert!(report.contains("--data DATA --skip-corrupt --resize --output RUNS"), "{report}");
+    // A run that was stopped is not gone on with as one of another length.
+    std::fs::remove_file(lab.path("runs/kaiming/seed-1/outcome.json")).unwrap();
+    let shorter = text.replace("seeds", "set = [\"training.max_epochs=20\"]\nseeds");
+    std::fs::write(lab.path("plan.toml"), shorter).unwrap();
+    run("cifar", &["--seeds=1"]).fails(2, &["runs/kaiming/seed-1", "200 epochs instead of 20"]);
 }
 
 /// Running statistics and the order of pictures, too, are those of a run that nothing happened to.
@@ -264,7 +273,12 @@ fn other_pictures_are_refused() {
     with("--max-epochs=2").fails(2, &["training.max_epochs: expected 3 or more, found 2"]);
     let nothing = lab.nmt(&resume);
     assert!(nothing.stderr.contains("nothing to do: trained 15 updates, 3 epochs"), "{}", nothing.stderr);
-    assert!(nothing.stderr.contains("to train on raise that limit"), "{}", nothing.stderr);
+    assert!(
+        nothing.stderr.contains("(ended by max epochs)")
+            && nothing.stderr.contains("to train on raise training.max_epochs"),
+        "{}",
+        nothing.stderr
+    );
 }
 
 /// What is missing or no picture in folders is said with its number and its name.
@@ -301,7 +315,7 @@ fn what_is_left_out_is_counted_and_named() {
     ended.ok();
     for part in [
         "pictures/train: 1 picture was of another size than the network's: resized, and the middle taken",
-        "training.batch_size is 128, and there are 3 pictures: a batch has all of them",
+        "training.batch_size is 128, and there are 3 pictures: a batch has no more",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");
     }

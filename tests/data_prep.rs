@@ -209,6 +209,15 @@ fn the_archive_of_cifar_10_is_checked_and_unpacked() {
     let pictures = Pictures::open(&lab.path("cifar"), Split::Train, PictureOptions::default());
     assert_eq!(pictures.unwrap().len(), 50);
     run(&["--sha256", &ours]).fails(2, &["cifar is there already"]);
+    // A name may end with a slash, and what is not given is fetched: by a `curl` that copies.
+    fs::create_dir(lab.path("bin")).unwrap();
+    let curl = format!("#!/bin/sh\ncp '{}' \"$5\"\n", lab.path("a.tgz").display());
+    fs::write(lab.path("bin/curl"), curl).unwrap();
+    Command::new("chmod").args(["+x", "bin/curl"]).current_dir(lab.path(".")).status().unwrap();
+    let fetched = lab.data_prep("cifar10.sh", &["fetched/", "--sha256", &ours], &[&lab.path("bin")]);
+    assert_eq!(fetched.ok(), "fetched\n");
+    assert!(lab.path("fetched/test_batch.bin").exists());
+    lab.data_prep("cifar10.sh", &["more", "--archive", "none.tgz"], &[]).fails(1, &["none.tgz: expected a copy"]);
 }
 
 #[test]

@@ -99,7 +99,8 @@ fn compare(architecture: Architecture, batch_norm: bool) {
     let found = norms(layout, &gradient);
     // The oracle has fp64. Through 110 layers that normalise by two pictures fp32's rounding, which depends on the
     // processor's vectors, comes to 1.3 % in one block.
-    assert_near(&format!("{name}, gradient of"), &found, &numbers(&expected["gradient_norms"]), &names, 3e-2);
+    let share = if architecture == Architecture::Resnet110 && batch_norm { 3e-2 } else { 1e-2 };
+    assert_near(&format!("{name}, gradient of"), &found, &numbers(&expected["gradient_norms"]), &names, share);
     let running = network.running().map_or(Vec::new(), |(layout, running)| norms(layout, &running));
     assert_near(&format!("{name}, running"), &running, &numbers(&expected["running_norms"]), &[], 1e-4);
 }

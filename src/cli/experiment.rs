@@ -97,6 +97,10 @@ impl ExperimentArgs {
     /// Refuse methods and seeds that the plan does not have.
     fn check(&self, plan: &Plan) -> Result<()> {
         let runs = plan.runs();
+        if let (Some(option), Trained::Translation) = (self.reading.arguments().first(), plan.task) {
+            let message = format!("{option}: expected a plan of image networks, found one of translation");
+            return Err(Error::usage(message, format!("leave {option} out")));
+        }
         if let Some(unknown) = self.only.iter().find(|only| !runs.iter().any(|run| self.means(only, plan, run))) {
             let names: Vec<String> = plan.methods.iter().map(|method| format!("{:?}", method.name)).collect();
             let message = format!("--only {unknown}: expected a method of {}, or its folder", self.plan.display());
@@ -115,8 +119,9 @@ impl ExperimentArgs {
         for run in runs {
             outcomes.extend(runner.ended(run)?);
         }
-        let command =
-            format!("nmt experiment {} --data DATA --output RUNS --report {}", self.plan.display(), report.display());
+        let (plan_file, reading) = (self.plan.display(), self.reading.arguments());
+        let data: String = ["DATA".to_string()].into_iter().chain(reading).collect::<Vec<_>>().join(" ");
+        let command = format!("nmt experiment {plan_file} --data {data} --output RUNS --report {}", report.display());
         let found = machine::machine();
         let processor = found.processor.unwrap_or_else(|| "unknown processor".into());
         let facts = format!("nmt {}, {} cores, {processor}.", env!("CARGO_PKG_VERSION"), found.cores);
@@ -178,7 +183,6 @@ impl<'a> Runner<'a> {
             for split in [Split::Train, Split::Validation] {
                 let options = reading.of(architecture, shell.threads);
                 let pictures = Pictures::open_for(architecture.takes(), data, split, options)?;
-                // Joined in the order of their names, as those of earlier versions are.
                 let name = format!("{side} pixels, {}", split.name());
                 fingerprints.insert(name, pictures.fingerprint().to_string());
                 Error::if_interrupted((shell.signal)())?;
@@ -193,39 +197,47 @@ impl<'a> Runner<'a> {
     /// [`Error::Usage`] where it is of another configuration or length than the plan says.
     pub fn ended(&self, run: &PlannedRun) -> Result<Option<Outcome>> {
         let folder = self.output.join(&run.folder);
-        let Some(outcome) = Outcome::load(&folder)? else { return Ok(None) };
+        let outcome = Outcome::load(&folder)?;
         let other = |what: &str| {
             let message = format!("{}: expected a run of this plan, found one with {what}", folder.display());
             Error::usage(message, "choose another --output, or delete the folder, and what GradInit learnt for it")
         };
+        let (config, saved) = (run.config()?, folder.join(CONFIG));
+        let saved = saved.exists().then(|| RunConfig::load_saved(run.task, &saved)).transpose()?;
+        let Some(outcome) = outcome else {
+            // Training refuses to go on with other settings, but for a run that is to be longer or shorter, as people may want it.
+            return match saved.filter(|saved| saved.length() != config.length()) {
+                Some(saved) => {
+                    Err(other(&format!("{} {} instead of {}", saved.length(), run.task.unit(), config.length())))
+                }
+                None => Ok(None),
+            };
+        };
         if !outcome.data.may_be(&self.fingerprints) {
             return Err(other(&format!("other data than {}", self.data.display())));
         }
-        let config = run.config()?;
-        let (saved, place) = (folder.join(CONFIG), folder.join(Outcome::FILE).display().to_string());
-        let saved = match &outcome.config {
-            _ if saved.exists() => Some(RunConfig::load_saved(run.task, &saved)?),
-            Some(text) => Some(RunConfig::parse_saved(run.task, text, &place)?),
-            None => None,
-        };
+        let place = folder.join(Outcome::FILE).display().to_string();
+        let of_outcome = |text: &String| RunConfig::parse_saved(run.task, text, &place);
+        let saved =
+            saved.map_or_else(|| outcome.config.as_ref().map(of_outcome).transpose(), |saved| Ok(Some(saved)))?;
         if let Some(saved) = saved
             && let Some(difference) = config.difference(&saved, run.init.is_some())?
         {
             return Err(other(&difference));
         }
         let stop_after = self.plan.stop_after.unwrap_or(u64::MAX);
-        let (unit, done, may_end_early) = match &config {
+        let (done, may_end_early) = match &config {
             RunConfig::Translation(config) => {
                 let early = config.validation.patience > 0 || config.training.max_epochs > 0;
-                ("updates", outcome.updates, early)
+                (outcome.updates, early)
             }
-            RunConfig::Vision(config) => ("epochs", outcome.epochs, config.validation.patience > 0),
+            RunConfig::Vision(config) => (outcome.epochs, config.validation.patience > 0),
         };
         let planned = stop_after.min(config.length());
         // A run that may end early has not where it was stopped.
         let may_end_early = may_end_early && outcome.stop_after.is_none_or(|stop| stop > done || stop >= planned);
         if done > planned || (done < planned && !may_end_early && outcome.failure.is_none()) {
-            return Err(other(&format!("{done} {unit} for {planned}")));
+            return Err(other(&format!("{done} {} for {planned}", run.task.unit())));
         }
         let scored = self.plan.score && run.task == Trained::Translation && outcome.failure.is_none();
         if scored && outcome.test_bleu.is_none() {

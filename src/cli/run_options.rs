@@ -355,8 +355,12 @@ impl RunOptions {
         let nothing = outcome.updates == updates_before;
         let next = match outcome.reason {
             "patience" if nothing => "; a greater validation.patience goes on".to_string(),
-            "max updates" | "max epochs" if nothing => {
-                format!("; to train on raise that limit, or begin a new run with --init {}", run.join(LAST).display())
+            limit @ ("max updates" | "max epochs") if nothing => {
+                let limit = limit.replace(' ', "_");
+                format!(
+                    "; to train on raise training.{limit}, or begin a new run with --init {}",
+                    run.join(LAST).display()
+                )
             }
             _ => String::new(),
         };

@@ -23,7 +23,10 @@ impl Default for Fingerprints {
 impl Fingerprints {
     /// Whether nothing is known.
     pub fn is_unknown(&self) -> bool {
-        self.joined().is_empty()
+        match self {
+            Fingerprints::Named(named) => named.is_empty(),
+            Fingerprints::Joined(joined) => joined.is_empty(),
+        }
     }
 
     /// Whether nothing that is known of both speaks against it that they are of the same data: a run that is scored on a further
@@ -39,20 +42,38 @@ impl Fingerprints {
     /// assert!(!trained.may_be(&of(&[("train", "1a"), ("valid", "2c")])));
     /// assert!(trained.may_be(&Fingerprints::Joined("1a2b".into())) && trained.may_be(&Fingerprints::default()));
     /// assert!(!trained.may_be(&Fingerprints::Joined("1a2c".into())));
+    /// assert!(trained.may_be(&Fingerprints::Joined("3c1a2b".into())) && trained.may_be(&Fingerprints::Joined("2b".into())));
     /// ```
     pub fn may_be(&self, other: &Fingerprints) -> bool {
         match (self, other) {
             (Fingerprints::Named(ours), Fingerprints::Named(theirs)) => {
                 ours.iter().all(|(split, hash)| theirs.get(split).is_none_or(|other| other == hash))
             }
-            _ => self.is_unknown() || other.is_unknown() || self.joined() == other.joined(),
+            (Fingerprints::Named(named), Fingerprints::Joined(joined))
+            | (Fingerprints::Joined(joined), Fingerprints::Named(named)) => {
+                let is_all_of =
+                    |named: &BTreeMap<String, String>| named.values().all(|hash| joined.contains(hash.as_str()));
+                let without = named.values().fold(joined.clone(), |rest, hash| rest.replacen(hash.as_str(), "", 1));
+                joined.is_empty() || is_all_of(named) || without.is_empty()
+            }
+            (Fingerprints::Joined(ours), Fingerprints::Joined(theirs)) => {
+                ours.is_empty() || theirs.is_empty() || ours == theirs
+            }
         }
     }
+}
 
-    fn joined(&self) -> String {
-        match self {
-            Fingerprints::Named(named) => named.values().map(String::as_str).collect(),
-            Fingerprints::Joined(joined) => joined.clone(),
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_are_read() {
+        let of = |text: &str| serde_json::from_str::<Fingerprints>(text).unwrap();
+        assert_eq!(of("\"1a2b\""), Fingerprints::Joined("1a2b".into()));
+        let named = Fingerprints::Named(BTreeMap::from([("train".into(), "1a".into())]));
+        assert_eq!(of("{\"train\": \"1a\"}"), named);
+        assert_eq!(of(&serde_json::to_string(&named).unwrap()), named);
+        assert!(of("{}").is_unknown() && of("\"\"").is_unknown() && !named.is_unknown());
     }
 }

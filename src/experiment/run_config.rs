@@ -20,6 +20,16 @@ pub enum Trained {
     Vision,
 }
 
+impl Trained {
+    /// What the length of its training is counted in.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Trained::Translation => "updates",
+            Trained::Vision => "epochs",
+        }
+    }
+}
+
 /// The configuration of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]

@@ -285,7 +285,7 @@ fn add(window: &mut Window, sums: &Sums, norm: f64, seconds: f64) {
 }
 
 /// Take the value of a validation into the state; true when it is the best so far, which no value is that is no number. One that was
-/// not `due`, where a run stops to go on later, costs no patience.
+/// not `due`, where a run stops to go on later, costs no patience if it is no better.
 fn remember(checkpoint: &mut Checkpoint, value: f64, higher_is_better: bool, due: bool) -> bool {
     let state = &mut checkpoint.state;
     state.validated_update = state.update;

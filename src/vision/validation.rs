@@ -4,7 +4,7 @@ use serde_json::{Map, json};
 use tch::{Kind, Tensor, no_grad};
 
 use super::network::Classifier;
-use super::pictures::PictureData;
+use super::pictures::{PictureData, all_corrupt};
 use crate::error::{Error, Result};
 use crate::memory::watch;
 use crate::progress::readable;
@@ -80,8 +80,7 @@ pub fn evaluate(network: &Classifier, theta: &Tensor, data: &PictureData, comput
         }
     }
     if found.pictures == 0 {
-        let (expected, next) = ("at least one whole picture", "check the pictures, or their path");
-        return Err(Error::content(data.pictures().split().name(), expected, "corrupt ones alone", next));
+        return Err(all_corrupt(data.pictures().split().name()));
     }
     found.loss /= found.pictures as f64;
     Ok(found)

@@ -3,13 +3,13 @@
 use nmt::task::Task;
 use nmt::train::TrainingData;
 use nmt::vision::pictures::Split;
-use nmt::vision::{PictureHalves, initialise};
+use nmt::vision::{PictureHalves, VisionInitMethod, initialise};
 use nmt::{Result, machine};
 
 use super::super::gradinit_learn::LearnOptions;
 use super::super::model_options::PrintConfig;
 use super::super::signals;
-use super::options::{NetworkOptions, PictureOptions, network_for};
+use super::options::{NetworkOptions, PictureOptions, network_for, note_small};
 
 /// Arguments of `nmt vision gradinit`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,10 @@ impl VisionGradInitArgs {
         let (device, overlap) = (machine::device(), config.gradinit.overlap);
         let size = PictureHalves::batch_size(config.gradinit_batch_size(), overlap);
         let data = self.pictures.batches(Split::Train, &config, size, device)?.for_initialisation(size)?;
+        note_small("gradinit.batch_size", config.gradinit_batch_size(), &data);
+        if config.init.method == VisionInitMethod::Metainit {
+            note_small("metainit.batch_size", config.metainit_batch_size(), &data);
+        }
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
         if self.learn.has_ended(network.layout(), &identity, &config, &data.fingerprint())? {
             return Ok(());

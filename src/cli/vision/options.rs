@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use nmt::Result;
 use nmt::vision::pictures::{self, PictureData, Pictures, Split};
 use nmt::vision::{Architecture, Classifier, VisionConfig, identity};
+use nmt::{Result, progress};
 use tch::Device;
 
 use super::super::model_options::{ConfigOptions, setting};
@@ -132,6 +132,14 @@ impl PictureOptions {
     pub fn note_met(&self, data: &PictureData) {
         let pictures = data.pictures();
         pictures.note_met(&format!("{} ({})", self.data.display(), pictures.split().name()));
+    }
+}
+
+/// Say so where batches are larger than the data.
+pub fn note_small(key: &str, batch_size: usize, data: &PictureData) {
+    let count = data.pictures().len();
+    if count < batch_size {
+        progress::note(format!("warning: {key} is {batch_size}, and there are {count} pictures: a batch has no more"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use nmt::config::describe;
 use nmt::error::Error;
 use nmt::task::Task;
-use nmt::train::{Run, StopAfter, load_weights, train};
+use nmt::train::{Outcome, Run, StopAfter, load_weights, train};
 use nmt::vision::pictures::Split;
 use nmt::vision::{VisionConfig, VisionInitMethod, draw, evaluate, initialise, with_new_head};
 use nmt::{Result, progress};
@@ -13,7 +13,7 @@ use nmt::{Result, progress};
 use super::super::model_options::{PrintConfig, name_of, setting};
 use super::super::processes::Processes;
 use super::super::run_options::{RunOptions, note_other_end};
-use super::options::{NetworkOptions, PictureOptions, network_for};
+use super::options::{NetworkOptions, PictureOptions, network_for, note_small};
 
 /// Arguments of `nmt vision train`.
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,8 @@ fn for_other_classes(error: Error) -> Error {
 }
 
 /// Further keys that may change between a run and its continuation.
-const MAY_CHANGE: [&str; 1] = ["training.max_epochs"];
+const MAY_CHANGE: [&str; 1] = [MAX_EPOCHS];
+const MAX_EPOCHS: &str = "training.max_epochs";
 
 impl VisionTrainArgs {
     /// Train; `threads` are those that were asked for.
@@ -67,19 +68,14 @@ impl VisionTrainArgs {
         let (config, began_with) =
             self.run.configuration::<VisionConfig>(resume, &self.network.config, &further, &MAY_CHANGE, &processes)?;
         let max_epochs = config.training.max_epochs;
-        if let Some(before) = began_with {
-            note_other_end("training.max_epochs", before.training.max_epochs, max_epochs, config.schedule.kind);
-        }
         if self.print.printed(&config)? {
             return Ok(());
         }
         let device = processes.device;
         let data = self.pictures.batches(Split::Train, &config, config.training.batch_size, device)?;
-        if data.pictures().len() < config.training.batch_size {
-            let (size, count) = (config.training.batch_size, data.pictures().len());
-            progress::note(format!(
-                "warning: training.batch_size is {size}, and there are {count} pictures: a batch has all of them"
-            ));
+        note_small("training.batch_size", config.training.batch_size, &data);
+        if config.init.method == VisionInitMethod::Metainit && !resume {
+            note_small("metainit.batch_size", config.metainit_batch_size(), &data);
         }
         let validation = self.pictures.batches(Split::Validation, &config, config.training.batch_size, device)?;
         let (network, identity) = network_for(&config, data.pictures().classes(), device);
@@ -102,6 +98,9 @@ impl VisionTrainArgs {
             let message =
                 format!("training.max_epochs: expected {done} or more, found {max_epochs}: the run is in epoch {done}");
             return Err(Error::usage(message, "leave it out, or raise it to go on"));
+        }
+        if let Some(before) = began_with {
+            note_other_end(MAX_EPOCHS, before.training.max_epochs, max_epochs, config.schedule.kind);
         }
         let validated = format!("pictures of `{}`", validation.pictures().split().name());
         self.run.validates_on(&mut checkpoint, validation.pictures().fingerprint().to_string(), &validated)?;
@@ -132,6 +131,11 @@ impl VisionTrainArgs {
             signal,
         );
         [&data, &validation].into_iter().for_each(|data| self.pictures.note_met(data));
+        // The updates of all epochs are the limit that the loop knows.
+        let outcome = outcome.map(|outcome| match outcome.reason {
+            "max updates" => Outcome { reason: "max epochs", ..outcome },
+            _ => outcome,
+        });
         self.run.report(&outcome?, updates_before, "accuracy")
     }
 }

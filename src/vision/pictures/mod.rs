@@ -33,6 +33,7 @@ use sha2::{Digest, Sha256};
 pub use augment::{AugmentConfig, Normalisation};
 pub use batches::PictureData;
 pub use memory::GREATEST_SMALL_SIDE;
+pub(in crate::vision) use prepare::all_corrupt;
 pub use resize::LARGE_SIDE;
 pub use source::Split;
 pub use unlabelled::{Unlabelled, UnlabelledBatch};

@@ -7,6 +7,13 @@ use super::{Pictures, Raw, resize};
 use crate::error::{Error, Result};
 use crate::text::in_order;
 
+/// The error of pictures that are all left out.
+pub(in crate::vision) fn all_corrupt(place: &str) -> Error {
+    let next =
+        "remove those that were named, or replace them; larger batches (training.batch_size) have others beside them";
+    Error::content(place, "at least one whole picture", "corrupt ones alone", next)
+}
+
 /// A batch before it is a tensor.
 #[derive(Debug, PartialEq)]
 pub(super) struct Prepared {
@@ -31,8 +38,7 @@ impl Prepared {
         if self.len() > 0 {
             return Ok(self);
         }
-        let next = "check the pictures, or their path";
-        Err(Error::content("a batch", "at least one whole picture", "corrupt ones alone", next))
+        Err(all_corrupt("a batch"))
     }
 
     /// `[images, 3, side, side]`, fp32, and `[images]`, int64.
