@@ -5,13 +5,15 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
 
+use crate::error::{Error, Result};
+
 thread_local! {
     static WATCHED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What `compute` gives, or what libtorch says of the memory that it did not get. tch panics where libtorch refuses, and
 /// every other panic goes on.
-pub(crate) fn watch<T>(compute: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn watch<T>(compute: impl FnOnce() -> T) -> std::result::Result<T, String> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
         let usual = take_hook();
@@ -30,6 +32,15 @@ pub(crate) fn watch<T>(compute: impl FnOnce() -> T) -> Result<T, String> {
         Some(found) => found,
         None => resume_unwind(panic),
     })
+}
+
+/// [`watch`], whose refusal is an error of this `batch` that says what to lower.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(crate) fn within<T>(batch: &str, next: &str, compute: impl FnOnce() -> T) -> Result<T> {
+    let refused = |found| Error::OutOfMemory { batch: batch.to_string(), found, next: next.to_string() };
+    watch(compute).map_err(refused)
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> Option<&str> {

@@ -151,6 +151,78 @@ fn a_stop_costs_no_patience() {
     assert_eq!((ended.updates, ended.reason), (30, "patience"));
 }
 
+/// What was trained before a validation that fails is kept, and the run that goes on has the log of one where none failed.
+#[test]
+fn a_validation_that_fails_is_made_up_for() {
+    let (task, data, identity) = (Bowl::new(), Bad(&[], 1.0), BTreeMap::new());
+    let config = LoopConfig { max_updates: 30, compute: Kind::Float, log_every: 4, ..Default::default() };
+    let theta = Tensor::ones([4], (Kind::Float, Device::Cpu));
+    let optimizer = || OptimizerConfig::default().build(&theta, task.layout());
+    let train_from = |folder: &Path, checkpoint, failing: usize| {
+        let run = Run { folder, identity: &identity, stop_after: None, processes: &nmt::train::Alone };
+        let mut calls = 0;
+        let validate = |theta: &Tensor| {
+            calls += 1;
+            if calls == failing {
+                return Err(nmt::Error::usage("a corrupt picture", ""));
+            }
+            let value = theta.square().sum(Kind::Float).double_value(&[]);
+            Ok(Validation { value, found: serde_json::Map::new(), text: String::new() })
+        };
+        train(&task, &data, &config, checkpoint, run, validate, || None)
+    };
+    let events = |folder: &Path| -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(folder.join("log.jsonl")).unwrap();
+        let without_times = |line| {
+            let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+            event.as_object_mut().unwrap().retain(|key, _| !key.contains("second"));
+            event
+        };
+        text.lines().map(without_times).collect()
+    };
+    let (whole, failed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    train_from(whole.path(), Checkpoint::start(theta.copy(), optimizer()), 0).unwrap();
+    let error = train_from(failed.path(), Checkpoint::start(theta.copy(), optimizer()), 2).unwrap_err();
+    assert!(error.to_string().contains("a corrupt picture"), "{error}");
+    let load = || Checkpoint::load(&failed.path().join(LAST), &task, optimizer(), &identity).unwrap();
+    assert_eq!((load().state.update, load().state.validation_owed), (20, true));
+    // It may fail once more.
+    train_from(failed.path(), load(), 1).unwrap_err();
+    let ended = train_from(failed.path(), load(), 0).unwrap();
+    assert_eq!((ended.updates, events(failed.path())), (30, events(whole.path())));
+    let last = |folder: &Path| Checkpoint::load(&folder.join(LAST), &task, optimizer(), &identity).unwrap().theta;
+    assert_eq!(last(failed.path()), last(whole.path()));
+}
+
+/// A batch that cannot be read ends a run behind a checkpoint of what was trained before it.
+#[test]
+fn a_batch_that_fails_loses_nothing_before_it() {
+    struct Broken;
+    impl TrainingData for Broken {
+        type Batch = f64;
+        fn epoch(&self, _: u64) -> nmt::Result<Vec<Vec<usize>>> {
+            Ok((0..10).map(|index| vec![index]).collect())
+        }
+        fn batch(&self, indices: &[usize], _: u64) -> nmt::Result<f64> {
+            if indices == [7] { Err(nmt::Error::usage("a corrupt picture", "")) } else { Ok(1.0) }
+        }
+        fn units(&self) -> Units {
+            Units { plural: "batches", key: "batches", loss: 1.0 }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (task, identity) = (Bowl::new(), BTreeMap::new());
+    let config = LoopConfig { max_updates: 30, compute: Kind::Float, ..Default::default() };
+    let theta = Tensor::ones([4], (Kind::Float, Device::Cpu));
+    let optimizer = || OptimizerConfig::default().build(&theta, task.layout());
+    let run = Run { folder: folder.path(), identity: &identity, stop_after: None, processes: &nmt::train::Alone };
+    let validate = |_: &Tensor| Ok(Validation { value: 0.0, found: serde_json::Map::new(), text: String::new() });
+    let start = Checkpoint::start(theta.copy(), optimizer());
+    train(&task, &Broken, &config, start, run, validate, || None).unwrap_err();
+    let last = Checkpoint::load(&folder.path().join(LAST), &task, optimizer(), &identity).unwrap();
+    assert_eq!((last.state.update, last.state.batches_done), (7, 7));
+}
+
 /// However many updates an epoch came to, it is where the run stops.
 #[test]
 fn a_run_stops_after_an_epoch_with_a_skipped_update() {

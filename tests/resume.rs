@@ -161,6 +161,11 @@ fn a_run_is_not_overwritten_or_changed_by_accident() {
     let config = std::fs::read(lab.path("run/config.toml")).unwrap();
     lab.nmt(&[&more[..], &["--max-updates", "4"]].concat()).fails(2, &["expected 5 or more", "found 4"]);
     assert!(std::fs::read(lab.path("run/config.toml")).unwrap() == config);
+    // BLEU and a loss cannot be compared: what is best begins anew.
+    let by_loss = lab.nmt(&[&more[..], &["--max-updates", "6", "--set=validation.bleu=false"]].concat());
+    assert!(by_loss.stderr.contains("the metric of validation is another one"), "{}", by_loss.stderr);
+    assert!(by_loss.stderr.contains("(best so far)"), "{}", by_loss.stderr);
+    by_loss.ok();
 }
 
 /// Two processes in one run folder would take turns at its files.

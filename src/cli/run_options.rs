@@ -324,7 +324,7 @@ impl RunOptions {
             let mut checkpoint = Checkpoint::load(&run.join(LAST), task, optimizer.build(&empty, layout), identity)?;
             if checkpoint.state.best.is_some() && !run.join(BEST).exists() {
                 progress::note(format!("{} was lost: the next validation makes a new one", run.join(BEST).display()));
-                checkpoint.state.best = None;
+                checkpoint.state.forget_best();
             }
             return Ok((checkpoint, lock));
         }
@@ -371,6 +371,15 @@ impl RunOptions {
         ));
         super::print(&format!("{}\n", run.display()))
     }
+}
+
+/// Refuse to end a run that goes on where it has been already: `key` says how long it trains.
+pub fn refuse_shorter(key: &str, done: u64, wanted: u64) -> Result<()> {
+    if done <= wanted {
+        return Ok(());
+    }
+    let message = format!("{key}: expected {done} or more, where the run stands, found {wanted}");
+    Err(Error::usage(message, "leave it out, or raise it to go on"))
 }
 
 /// Say what becomes of the learning rate where a run that goes on is to end elsewhere: `key` was `before` and is `now`.

@@ -13,7 +13,7 @@ use nmt::{Result, progress};
 
 use super::model_options::{ConfigOptions, PrintConfig, name_of, setting};
 use super::processes::Processes;
-use super::run_options::{RunOptions, note_other_end};
+use super::run_options::{RunOptions, note_other_end, refuse_shorter};
 
 /// Arguments of `nmt train`.
 #[derive(Debug, clap::Args)]
@@ -67,7 +67,7 @@ impl TrainArgs {
         let run = &self.run.output;
         let processes = Processes::join(self, threads)?;
         let resume = self.run.going_on(!self.config.is_empty())?;
-        let config = self.resolve(resume, &processes)?;
+        let (config, other_metric) = self.resolve(resume, &processes)?;
         if self.print.printed(&config)? {
             return Ok(());
         }
@@ -90,10 +90,13 @@ impl TrainArgs {
         let (mut checkpoint, _lock) =
             self.run.begin(resume, &model, &config.optimizer, &identity, &processes, start)?;
 
-        let (done, wanted) = (checkpoint.state.update, config.training.max_updates);
-        if done > wanted {
-            let message = format!("training.max_updates: expected {done} or more, as many as are done, found {wanted}");
-            return Err(Error::usage(message, "leave it out, or raise it to go on"));
+        refuse_shorter("training.max_updates", checkpoint.state.update, config.training.max_updates)?;
+        if config.training.max_epochs > 0 && resume {
+            refuse_shorter("training.max_epochs", checkpoint.state.epoch, config.training.max_epochs)?;
+        }
+        if other_metric {
+            progress::note("the metric of validation is another one: the next validation is the best so far");
+            checkpoint.state.forget_best();
         }
         let sentences = format!("sentences of the split {}", config.validation.split);
         self.run.validates_on(&mut checkpoint, valid.fingerprint(), &sentences)?;
@@ -133,8 +136,8 @@ impl TrainArgs {
         self.run.report(&outcome, updates_before, &metric)
     }
 
-    /// The configuration, with everything automatic resolved.
-    fn resolve(&self, resume: bool, processes: &Processes) -> Result<Config> {
+    /// The configuration, with everything automatic resolved, and whether a run that goes on is validated by another metric.
+    fn resolve(&self, resume: bool, processes: &Processes) -> Result<(Config, bool)> {
         const WARMUP: &str = "schedule.warmup_updates";
         let warms_up = |setting: &String| {
             setting.split_once('=').is_some_and(|(key, value)| key.trim() == WARMUP && value.trim() != "0")
@@ -158,10 +161,12 @@ impl TrainArgs {
                  100: the recipes without warmup have \"linear\"",
             );
         }
+        let chosen = |config: &Config| config.validation.chosen_metric();
+        let other_metric = began_with.as_ref().is_some_and(|saved| chosen(saved) != chosen(&config));
         if let Some(saved) = began_with {
             let [before, now] = [&saved, &config].map(|config| config.training.max_updates);
             note_other_end("training.max_updates", before, now, config.schedule.kind);
         }
-        Ok(config)
+        Ok((config, other_metric))
     }
 }

@@ -8,6 +8,7 @@ use tch::{Kind, Tensor};
 pub use super::halves::{Halves, halves};
 use super::scales::{Moments, ScaleAdam, ScaleMemory, check_adam, rescale};
 use crate::error::{Error, Result};
+use crate::memory::within;
 use crate::params::BlockKind;
 use crate::task::{Mode, Task};
 
@@ -171,6 +172,17 @@ impl GradInitConfig {
             }
         }
         check_adam("gradinit", self.beta1, self.beta2, self.min_scale)?;
+        if self.clip.is_nan() || self.clip < 0.0 {
+            return Err(Error::usage(
+                format!("gradinit.clip has to be 0 or more, found {}", self.clip),
+                "0: no clipping",
+            ));
+        }
+        if self.max_norm_scale.is_nan() || self.max_norm_scale < self.min_scale {
+            let found = self.max_norm_scale;
+            let message = format!("gradinit.max_norm_scale has to be gradinit.min_scale or more, found {found}");
+            return Err(Error::usage(message, ""));
+        }
         if !(0.0..=1.0).contains(&self.overlap) {
             let message = format!("gradinit.overlap has to be from 0 to 1, found {}", self.overlap);
             return Err(Error::usage(message, "the paper's runs use 0.5"));
@@ -279,66 +291,19 @@ pub fn gradinit_from<T: Task>(
     let GradInitConfig { tau, beta1, beta2, clip, moments, .. } = *config;
     let adam = ScaleAdam { tau, beta1, beta2, clip, moments };
     for iteration in state.iteration..config.iterations {
-        let (s, s_tilde) = draw(iteration)?;
-        let m = Tensor::from_slice(&state.scales).to_kind(Kind::Float).to_device(theta0.device());
-        let theta = rescale(layout, theta0, &m);
-        // Lines 5 and 6. Only a constraint step differentiates the gradient again, so its graph, which costs more
-        // than the gradient, is made at once where the last step was one and else when the norm asks for it.
-        let mut constraint = state.constrained.then(|| Constraint::new(task, theta0, &m, &s, config.optimizer));
-        let (loss, g) = match &constraint {
-            Some(constraint) => (constraint.loss, constraint.gradient.detach()),
-            None => mean_gradient(task, &theta, &s),
-        };
-        let gradient_norm = norm(config.optimizer, &g).double_value(&[]);
-        if !loss.is_finite() || !gradient_norm.is_finite() {
-            let block = layout.first_non_finite(&g).map_or("none", |block| block.name.as_str());
-            let what = format!("loss {loss}, gradient norm {gradient_norm}, first in the block {block}");
-            return Err(not_finite(what, iteration));
-        }
-        if iteration == 0 {
-            state.initial_norm = gradient_norm;
-        }
-        let gamma = match config.gamma_unit {
-            GammaUnit::Absolute => config.gamma,
-            GammaUnit::InitialNorm => config.gamma * state.initial_norm,
-        };
-        state.constrained = gradient_norm > gamma;
-        let (branch, scale_gradients, loss_after_step) = if state.constrained {
-            // Line 8: through the gradient, second order.
-            let graph = constraint.take().unwrap_or_else(|| Constraint::new(task, theta0, &m, &s, config.optimizer));
-            (Branch::Constraint, graph.scale_gradients()?, None)
-        } else {
-            drop(constraint);
-            // Lines 10-12.
-            let over = if config.objective_over_eta { config.eta } else { 1.0 };
-            let (value, gradients) = if config.second_order && config.optimizer == Target::Sgd {
-                look_ahead_exactly(task, config, gamma, theta0, &m, (&s, &s_tilde))?
-            } else {
-                // The step is a constant (section 3.4), so that the loss after it depends on a scale through θ0's
-                // block alone.
-                let stepped = &theta - direction(config, gamma, &g) * config.eta;
-                let (value, after) = match config.untied_look_ahead {
-                    true => untied_gradient(task, &stepped, &theta, &s_tilde),
-                    false => mean_gradient(task, &stepped, &s_tilde),
-                };
-                let products = layout.split(&(after * theta0));
-                (value, products.iter().map(|block| block.sum(Kind::Double).double_value(&[])).collect())
-            };
-            (Branch::Objective, gradients.into_iter().map(|gradient| gradient / over).collect(), Some(value))
-        };
-        if loss_after_step.is_some_and(|loss| !loss.is_finite()) || scale_gradients.iter().any(|g| !g.is_finite()) {
-            return Err(not_finite(
-                format!("loss after the step {loss_after_step:?}, or a scale's gradient"),
-                iteration,
-            ));
-        }
+        let batches = draw(iteration)?;
+        let lower = "lower gradinit.max_tokens, or of image networks gradinit.batch_size";
+        let step = within("S and S̃ of GradInit", lower, || {
+            compute_step(task, theta0, config, &mut state, iteration, (&batches.0, &batches.1))
+        })??;
         let GradInitState { scales, memory, .. } = &mut state;
         let skipped: Vec<bool> = norms
             .iter()
             .zip(&*scales)
             .map(|(&norm, &scale)| norm == 0.0 || (config.zero_is_final && scale == 0.0))
             .collect();
-        adam.step(memory, usize::from(branch == Branch::Objective), scales, &scale_gradients, &skipped);
+        let objective = usize::from(step.branch == Branch::Objective);
+        adam.step(memory, objective, scales, &step.scale_gradients, &skipped);
         for (scale, block) in scales.iter_mut().zip(layout.blocks()) {
             // Line 13.
             *scale = scale.max(if block.kind.is_bias() { 0.0 } else { config.min_scale });
@@ -346,13 +311,79 @@ pub fn gradinit_from<T: Task>(
                 *scale = scale.min(config.max_norm_scale);
             }
         }
-        let scales = scales.clone();
+        let done = Iteration { scales: scales.clone(), ..step };
         state.iteration += 1;
-        let done =
-            Iteration { iteration, branch, loss, gradient_norm, gamma, loss_after_step, scale_gradients, scales };
         watch(&done, &state)?;
     }
     Ok(state.scales)
+}
+
+/// What an iteration's step of the scales goes by (Algorithm 1, lines 5 to 12): [`Iteration`] without the scales that it ends with.
+/// `state` gets to know whether the norm is bounded.
+///
+/// # Errors
+/// [`Error::NonFinite`] when the loss or the norm stops being a number.
+fn compute_step<T: Task>(
+    task: &T,
+    theta0: &Tensor,
+    config: &GradInitConfig,
+    state: &mut GradInitState,
+    iteration: u64,
+    (s, s_tilde): (&T::Batch, &T::Batch),
+) -> Result<Iteration> {
+    let layout = task.layout();
+    let m = Tensor::from_slice(&state.scales).to_kind(Kind::Float).to_device(theta0.device());
+    let theta = rescale(layout, theta0, &m);
+    // Lines 5 and 6. Only a constraint step differentiates the gradient again, so its graph, which costs more
+    // than the gradient, is made at once where the last step was one and else when the norm asks for it.
+    let mut constraint = state.constrained.then(|| Constraint::new(task, theta0, &m, s, config.optimizer));
+    let (loss, g) = match &constraint {
+        Some(constraint) => (constraint.loss, constraint.gradient.detach()),
+        None => mean_gradient(task, &theta, s),
+    };
+    let gradient_norm = norm(config.optimizer, &g).double_value(&[]);
+    if !loss.is_finite() || !gradient_norm.is_finite() {
+        let block = layout.first_non_finite(&g).map_or("none", |block| block.name.as_str());
+        let what = format!("loss {loss}, gradient norm {gradient_norm}, first in the block {block}");
+        return Err(not_finite(what, iteration));
+    }
+    if iteration == 0 {
+        state.initial_norm = gradient_norm;
+    }
+    let gamma = match config.gamma_unit {
+        GammaUnit::Absolute => config.gamma,
+        GammaUnit::InitialNorm => config.gamma * state.initial_norm,
+    };
+    state.constrained = gradient_norm > gamma;
+    let (branch, scale_gradients, loss_after_step) = if state.constrained {
+        // Line 8: through the gradient, second order.
+        let graph = constraint.take().unwrap_or_else(|| Constraint::new(task, theta0, &m, s, config.optimizer));
+        (Branch::Constraint, graph.scale_gradients()?, None)
+    } else {
+        drop(constraint);
+        // Lines 10-12.
+        let over = if config.objective_over_eta { config.eta } else { 1.0 };
+        let (value, gradients) = if config.second_order && config.optimizer == Target::Sgd {
+            look_ahead_exactly(task, config, gamma, theta0, &m, (s, s_tilde))?
+        } else {
+            // The step is a constant (section 3.4), so that the loss after it depends on a scale through θ0's
+            // block alone.
+            let stepped = &theta - direction(config, gamma, &g) * config.eta;
+            let (value, after) = match config.untied_look_ahead {
+                true => untied_gradient(task, &stepped, &theta, s_tilde),
+                false => mean_gradient(task, &stepped, s_tilde),
+            };
+            let products = layout.split(&(after * theta0));
+            (value, products.iter().map(|block| block.sum(Kind::Double).double_value(&[])).collect())
+        };
+        (Branch::Objective, gradients.into_iter().map(|gradient| gradient / over).collect(), Some(value))
+    };
+    if loss_after_step.is_some_and(|loss| !loss.is_finite()) || scale_gradients.iter().any(|g| !g.is_finite()) {
+        let what = format!("loss after the step {loss_after_step:?}, or a scale's gradient");
+        return Err(not_finite(what, iteration));
+    }
+    let scales = Vec::new();
+    Ok(Iteration { iteration, branch, loss, gradient_norm, gamma, loss_after_step, scale_gradients, scales })
 }
 
 fn not_finite(what: String, iteration: u64) -> Error {

@@ -4,6 +4,7 @@
 use tch::{Kind, Tensor};
 
 use crate::error::{Error, Result};
+use crate::memory::within;
 use crate::params::{Block, BlockKind, Layout};
 use crate::task::{Mode, Task};
 
@@ -102,7 +103,8 @@ pub fn inspect<T: Task>(
     let layout = task.layout();
     let mut moments = Moments::new(layout, theta);
     for batch in batches {
-        let (loss, gradient) = task.gradient(theta, &batch?, Mode::initialise());
+        let (batch, smaller) = (batch?, "smaller minibatches need less");
+        let (loss, gradient) = within("a minibatch", smaller, || task.gradient(theta, &batch, Mode::initialise()))?;
         if let Some(block) = layout.first_non_finite(&gradient) {
             return Err(Error::content(
                 format!("{name}, minibatch {}", moments.count + 1),

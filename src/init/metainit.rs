@@ -6,6 +6,7 @@ use tch::{Kind, Tensor};
 
 use super::scales::{Moments, ScaleAdam, ScaleMemory, check_adam, rescale};
 use crate::error::{Error, Result};
+use crate::memory::within;
 use crate::progress::{self, Progress};
 use crate::task::{Mode, Task};
 
@@ -73,6 +74,12 @@ impl MetaInitConfig {
             }
         }
         check_adam("metainit", self.beta1, self.beta2, self.min_scale)?;
+        if self.clip.is_nan() || self.clip < 0.0 {
+            return Err(Error::usage(
+                format!("metainit.clip has to be 0 or more, found {}", self.clip),
+                "0: no clipping",
+            ));
+        }
         if self.max_tokens == 0 {
             return Err(Error::usage("metainit.max_tokens has to be 1 or more, found 0", ""));
         }
@@ -117,9 +124,12 @@ pub fn metainit<T: Task>(
     let mut memory = ScaleMemory::new(scales.len());
     for iteration in 0..config.iterations {
         let m = Tensor::from_slice(&scales).to_kind(Kind::Float).to_device(theta0.device()).set_requires_grad(true);
-        let quotient = gradient_quotient(task, &rescale(layout, theta0, &m), &draw()?, config.epsilon);
-        let value = quotient.double_value(&[]);
-        let gradients = Tensor::run_backward(&[&quotient], &[&m], false, false).remove(0);
+        let batch = draw()?;
+        let (value, gradients) = within("MetaInit", LOWER, || {
+            let quotient = gradient_quotient(task, &rescale(layout, theta0, &m), &batch, config.epsilon);
+            let gradients = Tensor::run_backward(&[&quotient], &[&m], false, false).remove(0);
+            (quotient.double_value(&[]), gradients)
+        })?;
         if !value.is_finite() || gradients.isfinite().all().int64_value(&[]) == 0 {
             return Err(Error::NonFinite {
                 what: format!("MetaInit: gradient quotient {value}"),
@@ -139,6 +149,9 @@ pub fn metainit<T: Task>(
     }
     Ok(scales)
 }
+
+/// What less memory wants.
+const LOWER: &str = "lower metainit.max_tokens, or of image networks metainit.batch_size";
 
 /// [`metainit`] with a progress bar and a note of what it gained: θ rescaled, `[P]`. `signal` is asked between iterations
 /// whether to stop.

@@ -87,7 +87,22 @@ impl OptimizerConfig {
                 "set optimizer.decay_normalisation=true, or optimizer.weight_decay=0",
             ));
         }
-        Ok(())
+        let adam = self.kind != OptimizerKind::Sgd;
+        let least = |value: f64, least: f64| value.is_finite() && value >= least;
+        let wrong = [
+            ("beta1", self.beta1, "at least 0 and below 1", !adam || (0.0..1.0).contains(&self.beta1)),
+            ("beta2", self.beta2, "at least 0 and below 1", !adam || (0.0..1.0).contains(&self.beta2)),
+            ("epsilon", self.epsilon, "above 0", !adam || (least(self.epsilon, 0.0) && self.epsilon > 0.0)),
+            ("momentum", self.momentum, "at least 0 and below 1", adam || (0.0..1.0).contains(&self.momentum)),
+            ("weight_decay", self.weight_decay, "0 or more", least(self.weight_decay, 0.0)),
+            ("clip_norm", self.clip_norm, "0 (no clipping) or more", least(self.clip_norm, 0.0)),
+        ];
+        match wrong.into_iter().find(|(_, _, _, right)| !right) {
+            None => Ok(()),
+            Some((key, value, expected, _)) => {
+                Err(Error::usage(format!("optimizer.{key} has to be {expected}, found {value}"), ""))
+            }
+        }
     }
 
     /// The optimiser for a θ like `theta`, whose blocks lie as `layout` says.
@@ -118,5 +133,32 @@ pub fn clip(gradient: &mut Tensor, max_norm: f64) -> f64 {
 pub(crate) fn clip_of_norm(gradient: &mut Tensor, norm: f64, max_norm: f64) {
     if max_norm > 0.0 && norm.is_finite() && max_norm < norm + 1e-6 {
         *gradient *= max_norm / (norm + 1e-6);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_make_no_run_are_refused() {
+        let adam = OptimizerConfig::default();
+        let sgd = OptimizerConfig { kind: OptimizerKind::Sgd, ..adam.clone() };
+        adam.check().unwrap();
+        sgd.check().unwrap();
+        // What the other kind goes by has no part.
+        OptimizerConfig { momentum: 7.0, ..adam.clone() }.check().unwrap();
+        OptimizerConfig { beta2: 1.0, epsilon: 0.0, ..sgd.clone() }.check().unwrap();
+        for (config, key) in [
+            (OptimizerConfig { beta1: 1.0, ..adam.clone() }, "beta1"),
+            (OptimizerConfig { beta2: 1.0, ..adam.clone() }, "beta2"),
+            (OptimizerConfig { epsilon: 0.0, ..adam.clone() }, "epsilon"),
+            (OptimizerConfig { weight_decay: -1e-4, ..adam.clone() }, "weight_decay"),
+            (OptimizerConfig { clip_norm: f64::NAN, ..adam }, "clip_norm"),
+            (OptimizerConfig { momentum: 1.0, ..sgd }, "momentum"),
+        ] {
+            let message = config.check().unwrap_err().to_string();
+            assert!(message.contains(&format!("optimizer.{key} has to be")), "{message}");
+        }
     }
 }

@@ -229,7 +229,7 @@ impl Layout {
             let Ok(view) = tensors.tensor(&format!("{prefix}{name}")) else { return Ok(None) };
             if !matches!(view.dtype(), Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16) {
                 let expected = format!("`{name}` of floating-point numbers");
-                let next = "the file is damaged: use another checkpoint";
+                let next = "they have diverged, or the file is damaged: use another checkpoint";
                 return Err(Error::content(&place, expected, format!("{:?}", view.dtype()), next));
             }
             tensor_from_view(&place, &view).map(Some)
@@ -277,7 +277,7 @@ impl Layout {
             }
             if tensor.isfinite().all().int64_value(&[]) == 0 {
                 let expected = format!("`{}` of finite numbers", block.name);
-                let next = "the file is damaged: use another checkpoint";
+                let next = "they have diverged, or the file is damaged: use another checkpoint";
                 return Err(Error::content(place, expected, "infinity or NaN", next));
             }
             theta.narrow(0, block.offset, block.numel()).copy_(&tensor.to_kind(Kind::Float).reshape([-1]));

@@ -53,8 +53,9 @@ pub struct State {
     pub best_update: u64,
     /// Validations since then.
     pub validations_since_best: u64,
-    /// The update of the newest validation.
-    pub validated_update: u64,
+    /// Whether the validation after the last update failed, and comes before anything else.
+    #[serde(default)]
+    pub validation_owed: bool,
     /// Seconds of training so far, validation included.
     pub seconds: f64,
     /// Target tokens trained on so far.
@@ -81,6 +82,13 @@ pub struct State {
     /// The processes that trained together; 0 says as much as 1.
     #[serde(default)]
     pub processes: usize,
+}
+
+impl State {
+    /// The next validation is the best one, whatever it comes to.
+    pub fn forget_best(&mut self) {
+        (self.best, self.validations_since_best) = (None, 0);
+    }
 }
 
 /// What is summed up between two lines of the log.

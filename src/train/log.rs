@@ -74,6 +74,11 @@ impl Log {
         self.board.as_mut().map_or(Ok(()), |board| board.add(event))
     }
 
+    /// Have the lines on the disk before a checkpoint says how many there are.
+    pub fn sync(&self) -> Result<()> {
+        self.file.as_ref().map_or(Ok(()), |file| file.sync_data().map_err(Error::io("write", &self.path)))
+    }
+
     /// The length of the file.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -19,7 +19,7 @@ use super::together::{any_signal, begin_alike, check_alike};
 use super::update::{Running, Sums, accumulate, add_up, share, try_largest, update_seed};
 use crate::error::{Error, Result};
 use crate::optim::{Schedule, clip_of_norm};
-use crate::progress::{Progress, readable};
+use crate::progress::{self, Progress, readable};
 use crate::task::Task;
 
 /// Refuse to go on with a run on other data than it began with, without its log, and in processes that mean different runs:
@@ -54,7 +54,8 @@ pub fn check_run<D: TrainingData>(
 /// One seed decides everything: dropout masks are a function of the seed, the update and the batch, so a resumed run
 /// continues with the same bits.
 ///
-/// An update whose loss or gradient is not finite is not made, counted and logged. Before a checkpoint is saved the files of
+/// What fails while a batch is computed with, or a validation, ends the run behind a checkpoint: nothing that was trained before it is
+/// lost. An update whose loss or gradient is not finite is not made, counted and logged. Before a checkpoint is saved the files of
 /// the data are looked at: what has been trained on others is not saved.
 ///
 /// Several processes share the batches of an update: process r of n takes number r, r + n, … of them, with the random numbers
@@ -102,6 +103,10 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         false => Log::none(),
     };
     let save = |checkpoint: &Checkpoint, name: &str| match first {
+        true if name == LAST && checkpoint.theta.isfinite().all().int64_value(&[]) == 0 => {
+            progress::note(format!("warning: the parameters are not finite: {LAST} stays what it was before"));
+            Ok(())
+        }
         true => checkpoint.save(&folder.join(name), task, identity),
         false => Ok(()),
     };
@@ -111,8 +116,14 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     }
     let mut progress =
         Progress::new("train", Some(run.stop_after.map_or(config.max_updates, |stop| stop.updates(config))));
-    let mut clock = Instant::now();
     let mut replaced = false;
+    if checkpoint.state.validation_owed {
+        let line = validated(task, config, &run, &mut checkpoint, &mut validate, &mut log, true)?;
+        progress.line(&line);
+        checkpoint.state.log_bytes = log.bytes();
+        save(&checkpoint, LAST)?;
+    }
+    let mut clock = Instant::now();
 
     let reason = loop {
         let state = &checkpoint.state;
@@ -147,8 +158,19 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         let next =
             batches.get(end + rank).map(|next| (next, update_seed(update_seed(config.seed, attempt + 1), rank as u64)));
         let running = Running::of(task);
-        let mut sums = accumulate(task, data, &checkpoint.theta, share(group, processes), next, config.compute, seed)?;
-        add_up(processes, task, &checkpoint.theta, &mut sums)?;
+        let theta = &checkpoint.theta;
+        let found = accumulate(task, data, theta, share(group, processes), next, config.compute, seed);
+        let mut sums = match found.and_then(|sums| add_up(processes, task, theta, sums)) {
+            Ok(sums) => sums,
+            Err(error) => {
+                // What was trained until now is not lost with this batch.
+                running.put_back();
+                check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
+                checkpoint.state.log_bytes = log.bytes();
+                save(&checkpoint, LAST)?;
+                return Err(error);
+            }
+        };
         sums.gradient /= sums.count as f64;
         // Of the first: how a norm is rounded depends on the number of threads.
         let norm = of_first(processes, sums.gradient.norm().double_value(&[]))?;
@@ -211,28 +233,23 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         if due || last {
             check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
             check_alike(processes, &checkpoint)?;
-            let found = if first { validate(&checkpoint.theta)? } else { Validation::none() };
-            let value = of_first(processes, found.value)?;
-            checkpoint.state.seconds += clock.elapsed().as_secs_f64();
-            clock = Instant::now();
-            let better = remember(&mut checkpoint, value, config.higher_is_better, due);
-            let state = &checkpoint.state;
-            let best = if better { " (best so far)" } else { "" };
-            progress.line(&format!("update {} (epoch {}): {}{best}", state.update, state.epoch, found.text));
-            log.write(&validation_event(state, found.found, better))?;
-            if first {
-                if better {
-                    checkpoint.save_weights(&folder.join(BEST), task, identity)?;
+            let (before, log_bytes) = (checkpoint.state.clone(), log.bytes());
+            match validated(task, config, &run, &mut checkpoint, &mut validate, &mut log, due) {
+                Ok(line) => progress.line(&line),
+                Err(error) => {
+                    // What was trained is not lost with it; a run that goes on begins with this validation.
+                    checkpoint.state = State { validation_owed: due, log_bytes, ..before };
+                    save(&checkpoint, LAST)?;
+                    return Err(error);
                 }
-                keep(folder, checkpoint.state.update, config.keep_checkpoints, |path| {
-                    checkpoint.save_weights(path, task, identity)
-                })?;
             }
+            clock = Instant::now();
         }
         let stopped = any_signal(processes, signal())?;
         let every = config.checkpoint_every;
         if due || last || stopped.is_some() || (made && every > 0 && checkpoint.state.update.is_multiple_of(every)) {
             check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
+            log.sync()?;
             checkpoint.state.log_bytes = log.bytes();
             save(&checkpoint, LAST)?;
         }
@@ -284,11 +301,39 @@ fn add(window: &mut Window, sums: &Sums, norm: f64, seconds: f64) {
     window.seconds += seconds;
 }
 
+/// Validate, and keep what came of it: in the state, the log, `best` and the newest checkpoints. What there is to say.
+fn validated<T: Task>(
+    task: &T,
+    config: &LoopConfig,
+    run: &Run,
+    checkpoint: &mut Checkpoint,
+    validate: &mut impl FnMut(&Tensor) -> Result<Validation>,
+    log: &mut Log,
+    due: bool,
+) -> Result<String> {
+    let (clock, first) = (Instant::now(), run.processes.is_first());
+    let found = if first { validate(&checkpoint.theta)? } else { Validation::none() };
+    let value = of_first(run.processes, found.value)?;
+    checkpoint.state.validation_owed = false;
+    checkpoint.state.seconds += clock.elapsed().as_secs_f64();
+    let better = remember(checkpoint, value, config.higher_is_better, due);
+    log.write(&validation_event(&checkpoint.state, found.found, better))?;
+    if first {
+        if better {
+            checkpoint.save_weights(&run.folder.join(BEST), task, run.identity)?;
+        }
+        keep(run.folder, checkpoint.state.update, config.keep_checkpoints, |path| {
+            checkpoint.save_weights(path, task, run.identity)
+        })?;
+    }
+    let (state, best) = (&checkpoint.state, if better { " (best so far)" } else { "" });
+    Ok(format!("update {} (epoch {}): {}{best}", state.update, state.epoch, found.text))
+}
+
 /// Take the value of a validation into the state; true when it is the best so far, which no value is that is no number. One that was
 /// not `due`, where a run stops to go on later, costs no patience if it is no better.
 fn remember(checkpoint: &mut Checkpoint, value: f64, higher_is_better: bool, due: bool) -> bool {
     let state = &mut checkpoint.state;
-    state.validated_update = state.update;
     let better =
         !value.is_nan() && state.best.is_none_or(|best| if higher_is_better { value > best } else { value < best });
     if better {

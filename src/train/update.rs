@@ -60,9 +60,9 @@ pub(super) fn accumulate<'a, T: Task, D: TrainingData<Batch = T::Batch>>(
 }
 
 /// Add up what all processes found in their batches.
-pub(super) fn add_up<T: Task>(processes: &dyn Communicator, task: &T, theta: &Tensor, found: &mut Sums) -> Result<()> {
+pub(super) fn add_up<T: Task>(processes: &dyn Communicator, task: &T, theta: &Tensor, mut found: Sums) -> Result<Sums> {
     if processes.size() == 1 {
-        return Ok(());
+        return Ok(found);
     }
     let took_part = f64::from(u8::from(found.gradient.defined()));
     if !found.gradient.defined() {
@@ -77,7 +77,7 @@ pub(super) fn add_up<T: Task>(processes: &dyn Communicator, task: &T, theta: &Te
         processes.sum(&mut running)?;
         running /= all[3];
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Train on the largest batch and forget it: a run that has not enough memory for it ends at once, not after hours.

@@ -10,6 +10,7 @@ use crate::config::{Config, ValidationMetric};
 use crate::data::{Limits, ParallelDataset, batch_by_size, ordered_indices};
 use crate::decode::{BatchSearch, SearchConfig, Translator};
 use crate::error::Result;
+use crate::memory::within;
 use crate::model::{Transformer, TranslationBatch};
 use crate::score::{Options, Tokenizer, score};
 use crate::task::{Mode, Task};
@@ -65,19 +66,17 @@ impl Validator {
     /// [`crate::Error::Content`] where the split was written to since it was opened.
     pub fn validate(&self, model: &Transformer, theta: &Tensor) -> Result<Validation> {
         let (mut loss, mut nll, mut tokens) = (0.0, 0.0, 0);
-        no_grad(|| -> Result<()> {
-            for indices in &self.batches {
-                let batch = TranslationBatch::new(&self.dataset.batch(indices)?, self.device);
-                let found = model.loss(theta, &batch, Mode::evaluate(self.search.compute));
-                loss += found.sum.double_value(&[]);
-                nll += found.nll.double_value(&[]);
-                tokens += found.count;
-            }
-            Ok(())
-        })?;
+        for indices in &self.batches {
+            let batch = TranslationBatch::new(&self.dataset.batch(indices)?, self.device);
+            let of_batch = || no_grad(|| model.loss(theta, &batch, Mode::evaluate(self.search.compute)));
+            let found = within(&format!("{} sentences to validate on", indices.len()), LOWER, of_batch)?;
+            loss += found.sum.double_value(&[]);
+            nll += found.nll.double_value(&[]);
+            tokens += found.count;
+        }
         let bits = |sum: f64| sum / tokens.max(1) as f64 / LN_2;
         let bleu = match self.bleu && !self.sources.is_empty() {
-            true => Some(self.bleu(model, theta)?),
+            true => Some(within("translations to validate on", LOWER, || self.bleu(model, theta))??),
             false => None,
         };
         Ok(self.found(bits(loss), bits(nll), bleu))
@@ -111,6 +110,9 @@ impl Validator {
         bleu(&hypotheses, &self.references, if self.of_raw_text { Tokenizer::V13a } else { Tokenizer::None })
     }
 }
+
+/// What less memory wants.
+const LOWER: &str = "lower training.max_tokens, or for BLEU validation.beam";
 
 /// BLEU of text that sacrebleu's `tokenizer` splits into words: `none` where it is tokenised already.
 fn bleu(hypotheses: &[String], references: &[String], tokenizer: Tokenizer) -> Result<f64> {

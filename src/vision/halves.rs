@@ -47,11 +47,11 @@ impl<'a> PictureHalves<'a> {
         self.drawn += 1;
         self.batches.next().unwrap_or_default() // It has no end.
     }
+}
 
-    /// The seed of so many draws.
-    fn seed(&self, drawn: u64) -> u64 {
-        split_mix(self.seed.wrapping_add(drawn << 32))
-    }
+/// The seed of the batch that is drawn as number `drawn` to initialise a network.
+pub(super) fn seed_of_draw(seed: u64, drawn: u64) -> u64 {
+    split_mix(seed.wrapping_add(drawn << 32))
 }
 
 impl Halves for PictureHalves<'_> {
@@ -61,8 +61,8 @@ impl Halves for PictureHalves<'_> {
     /// What reading pictures brings, and [`Error::Content`] for a batch of which fewer than three are not corrupt.
     fn draw(&mut self) -> Result<(PictureBatch, PictureBatch)> {
         let indices = self.next();
-        let batch = self.data.batch(&indices, self.seed(self.drawn))?;
-        let seed = self.seed(self.drawn + 1);
+        let batch = self.data.batch(&indices, seed_of_draw(self.seed, self.drawn))?;
+        let seed = seed_of_draw(self.seed, self.drawn + 1);
         if let Some(next) = self.batches.peek() {
             self.data.prefetch(next, seed);
         }

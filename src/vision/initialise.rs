@@ -3,6 +3,7 @@
 use tch::{Device, Tensor};
 
 use super::config::{VisionConfig, VisionInitMethod};
+use super::halves::seed_of_draw;
 use super::kaiming::{fixup, kaiming};
 use super::network::Classifier;
 use super::pictures::PictureData;
@@ -37,11 +38,13 @@ pub fn initialise(
         return Ok(theta);
     }
     let data = data.for_initialisation(config.metainit_batch_size())?;
-    let mut batches = data.batches_without_end().peekable();
+    // Each with random numbers of its own: those of a batch are a function of its seed and the place in it.
+    let mut batches = (1..).map(|drawn| seed_of_draw(seed, drawn)).zip(data.batches_without_end()).peekable();
     let draw = || {
-        let batch = data.batch(&batches.next().unwrap_or_default(), seed); // It has no end.
-        if let Some(next) = batches.peek() {
-            data.prefetch(next, seed);
+        let (seed, indices) = batches.next().unwrap_or_default(); // It has no end.
+        let batch = data.batch(&indices, seed);
+        if let Some((seed, next)) = batches.peek() {
+            data.prefetch(next, *seed);
         }
         batch
     };

@@ -8,8 +8,8 @@ use crate::init::metainit::{MetaInitConfig, Scaled};
 use crate::optim::{OptimizerConfig, OptimizerKind, ScheduleConfig, ScheduleKind};
 
 impl VisionConfig {
-    /// The settings of the paper (section 4.1 and appendix A) for a network; of the published code where it is silent: τ and the
-    /// batches of WRN-28-10, and what MetaInit scales. `preset` decides how GradInit's steps are made, and changes none of these numbers.
+    /// The settings of the paper (section 4.1 and appendix A) for a network; of the published code where it is silent: τ of
+    /// WRN-28-10 and what MetaInit scales; and GradInit's batches of WRN-28-10, 780 of 64, where the paper has those of training. `preset` decides how GradInit's steps are made, and changes none of these numbers.
     ///
     /// Gradients of networks without normalisation are clipped to 1. The paper does not clip DenseNet-100's after MetaInit and
     /// GradInit: with those set `optimizer.clip_norm` to 0.

@@ -5,8 +5,8 @@ use tch::{Kind, Tensor, no_grad};
 
 use super::network::Classifier;
 use super::pictures::{PictureData, all_corrupt};
-use crate::error::{Error, Result};
-use crate::memory::watch;
+use crate::error::Result;
+use crate::memory::within;
 use crate::progress::readable;
 use crate::task::Mode;
 use crate::train::Validation;
@@ -56,7 +56,7 @@ impl From<Accuracy> for Validation {
 /// Classify all pictures of `data` with the running statistics.
 ///
 /// # Errors
-/// What reading pictures brings, [`Error::Content`] where all are corrupt and left out, and [`Error::OutOfMemory`].
+/// What reading pictures brings, [`crate::Error::Content`] where all are corrupt and left out, and [`crate::Error::OutOfMemory`].
 pub fn evaluate(network: &Classifier, theta: &Tensor, data: &PictureData, compute: Kind) -> Result<Accuracy> {
     let classes = data.pictures().classes().len();
     let mut found = Accuracy { correct: 0, top_5: 0, pictures: 0, loss: 0.0, by_class: vec![(0, 0); classes] };
@@ -89,11 +89,9 @@ pub fn evaluate(network: &Classifier, theta: &Tensor, data: &PictureData, comput
 /// What `compute` makes of a batch of pictures, `[images, 3, height, width]`, without a graph.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`].
+/// [`crate::Error::OutOfMemory`].
 pub(super) fn without_graph<T>(pictures: &Tensor, compute: impl FnOnce() -> T) -> Result<T> {
-    watch(|| no_grad(compute)).map_err(|found| {
-        let size = pictures.size();
-        let batch = format!("{} pictures of {} × {} pixels", size[0], size[2], size[3]);
-        Error::OutOfMemory { batch, found, next: "smaller batches need less".into() }
-    })
+    let size = pictures.size();
+    let batch = format!("{} pictures of {} × {} pixels", size[0], size[2], size[3]);
+    within(&batch, "smaller batches need less", || no_grad(compute))
 }

@@ -12,7 +12,7 @@ use nmt::{Result, progress};
 
 use super::super::model_options::{PrintConfig, name_of, setting};
 use super::super::processes::Processes;
-use super::super::run_options::{RunOptions, note_other_end};
+use super::super::run_options::{RunOptions, note_other_end, refuse_shorter};
 use super::options::{NetworkOptions, PictureOptions, network_for, note_small};
 
 /// Arguments of `nmt vision train`.
@@ -93,12 +93,7 @@ impl VisionTrainArgs {
         let start = || self.run.start(&network, &config.optimizer, read, fresh);
         let (mut checkpoint, _lock) =
             self.run.begin(resume, &network, &config.optimizer, &identity, &processes, start)?;
-        let done = checkpoint.state.epoch;
-        if resume && done > max_epochs {
-            let message =
-                format!("training.max_epochs: expected {done} or more, found {max_epochs}: the run is in epoch {done}");
-            return Err(Error::usage(message, "leave it out, or raise it to go on"));
-        }
+        refuse_shorter(MAX_EPOCHS, if resume { checkpoint.state.epoch } else { 0 }, max_epochs)?;
         if let Some(before) = began_with {
             note_other_end(MAX_EPOCHS, before.training.max_epochs, max_epochs, config.schedule.kind);
         }
