@@ -9,6 +9,7 @@ use super::beam::{Hypothesis, SearchConfig, beam_search};
 use super::ensemble::Ensemble;
 use crate::data::{EOS, PAD};
 use crate::error::{Error, Result};
+use crate::memory::within;
 use crate::model::{StepDecoder, Transformer, Weights};
 
 /// How many sentences are translated.
@@ -70,7 +71,7 @@ impl<'a> Translator<'a> {
     /// done. An empty sentence has the empty translation. Results are in input order, best hypothesis first.
     ///
     /// # Errors
-    /// [`Error::Content`] for a sentence that is longer than a model's positions, and for probabilities that are not numbers.
+    /// [`Error::Content`] for a sentence that is longer than a model's positions, and for probabilities that are not numbers; [`Error::OutOfMemory`].
     pub fn translate(&self, sentences: &[Vec<i64>], mut progress: impl FnMut(usize)) -> Result<Vec<Vec<Hypothesis>>> {
         let batches = self.batches(sentences)?;
         let mut results = vec![Vec::new(); sentences.len()];
@@ -160,7 +161,7 @@ impl<'a> Translator<'a> {
             source.extend_from_slice(&sentences[i]);
         }
         let search = &self.options.search;
-        let mut found = no_grad(|| {
+        let search_all = || {
             let shortest =
                 self.members.iter().map(|(model, _)| *model).min_by_key(|model| model.config().max_positions);
             match (self.members.as_slice(), shortest) {
@@ -174,7 +175,9 @@ impl<'a> Translator<'a> {
                 }
                 (_, None) => Ok(Vec::new()), // `new` refuses it.
             }
-        })?;
+        };
+        let size = format!("{} sentences of up to {width} symbols to translate", batch.len());
+        let mut found = within(&size, "smaller batches and a smaller beam need less", || no_grad(search_all))??;
         for (&i, hypotheses) in batch.iter().zip(&mut found) {
             if sentences[i] == [EOS] {
                 *hypotheses = vec![Hypothesis { tokens: vec![EOS], score: 0.0, positional_scores: vec![0.0] }];

@@ -104,7 +104,7 @@ pub fn inspect<T: Task>(
     let mut moments = Moments::new(layout, theta);
     for batch in batches {
         let (batch, smaller) = (batch?, "smaller minibatches need less");
-        let (loss, gradient) = within("a minibatch", smaller, || task.gradient(theta, &batch, Mode::initialise()))?;
+        let (loss, gradient) = within("inspect", smaller, || task.gradient(theta, &batch, Mode::initialise()))?;
         if let Some(block) = layout.first_non_finite(&gradient) {
             return Err(Error::content(
                 format!("{name}, minibatch {}", moments.count + 1),

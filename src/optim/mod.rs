@@ -95,7 +95,7 @@ impl OptimizerConfig {
             ("epsilon", self.epsilon, "above 0", !adam || (least(self.epsilon, 0.0) && self.epsilon > 0.0)),
             ("momentum", self.momentum, "at least 0 and below 1", adam || (0.0..1.0).contains(&self.momentum)),
             ("weight_decay", self.weight_decay, "0 or more", least(self.weight_decay, 0.0)),
-            ("clip_norm", self.clip_norm, "0 (no clipping) or more", least(self.clip_norm, 0.0)),
+            ("clip_norm", self.clip_norm, "0 (no clipping) or more", self.clip_norm >= 0.0),
         ];
         match wrong.into_iter().find(|(_, _, _, right)| !right) {
             None => Ok(()),

@@ -53,9 +53,10 @@ pub struct State {
     pub best_update: u64,
     /// Validations since then.
     pub validations_since_best: u64,
-    /// Whether the validation after the last update failed, and comes before anything else.
+    /// Of a validation after the last update that failed, which comes before anything else, whether it was due or the end of a run
+    /// that stopped.
     #[serde(default)]
-    pub validation_owed: bool,
+    pub validation_owed: Option<bool>,
     /// Seconds of training so far, validation included.
     pub seconds: f64,
     /// Target tokens trained on so far.

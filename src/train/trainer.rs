@@ -54,8 +54,8 @@ pub fn check_run<D: TrainingData>(
 /// One seed decides everything: dropout masks are a function of the seed, the update and the batch, so a resumed run
 /// continues with the same bits.
 ///
-/// What fails while a batch is computed with, or a validation, ends the run behind a checkpoint: nothing that was trained before it is
-/// lost. An update whose loss or gradient is not finite is not made, counted and logged. Before a checkpoint is saved the files of
+/// A validation that fails, and in one process a batch that does, ends the run behind a checkpoint: nothing that was trained before it
+/// is lost. An update whose loss or gradient is not finite is not made, counted and logged. Before a checkpoint is saved the files of
 /// the data are looked at: what has been trained on others is not saved.
 ///
 /// Several processes share the batches of an update: process r of n takes number r, r + n, … of them, with the random numbers
@@ -110,6 +110,11 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         true => checkpoint.save(&folder.join(name), task, identity),
         false => Ok(()),
     };
+    let save_last = |checkpoint: &mut Checkpoint, log: &Log| {
+        log.sync()?;
+        checkpoint.state.log_bytes = log.bytes();
+        save(checkpoint, LAST)
+    };
     if checkpoint.state.update == 0 {
         // From now on the run can be taken up again, whenever it stops.
         save(&checkpoint, LAST)?;
@@ -117,11 +122,10 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
     let mut progress =
         Progress::new("train", Some(run.stop_after.map_or(config.max_updates, |stop| stop.updates(config))));
     let mut replaced = false;
-    if checkpoint.state.validation_owed {
-        let line = validated(task, config, &run, &mut checkpoint, &mut validate, &mut log, true)?;
+    if let Some(due) = checkpoint.state.validation_owed {
+        let line = validated(task, config, &run, &mut checkpoint, &mut validate, &mut log, due)?;
         progress.line(&line);
-        checkpoint.state.log_bytes = log.bytes();
-        save(&checkpoint, LAST)?;
+        save_last(&mut checkpoint, &log)?;
     }
     let mut clock = Instant::now();
 
@@ -165,9 +169,11 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
             Err(error) => {
                 // What was trained until now is not lost with this batch.
                 running.put_back();
-                check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
-                checkpoint.state.log_bytes = log.bytes();
-                save(&checkpoint, LAST)?;
+                // The others of several processes wait for this one elsewhere: it ends them all.
+                if processes.size() == 1 {
+                    check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
+                    save_last(&mut checkpoint, &log)?;
+                }
                 return Err(error);
             }
         };
@@ -233,12 +239,14 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         if due || last {
             check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
             check_alike(processes, &checkpoint)?;
+            checkpoint.state.seconds += clock.elapsed().as_secs_f64();
             let (before, log_bytes) = (checkpoint.state.clone(), log.bytes());
             match validated(task, config, &run, &mut checkpoint, &mut validate, &mut log, due) {
                 Ok(line) => progress.line(&line),
                 Err(error) => {
                     // What was trained is not lost with it; a run that goes on begins with this validation.
-                    checkpoint.state = State { validation_owed: due, log_bytes, ..before };
+                    checkpoint.state = State { validation_owed: Some(due), log_bytes, ..before };
+                    log.sync()?;
                     save(&checkpoint, LAST)?;
                     return Err(error);
                 }
@@ -249,9 +257,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         let every = config.checkpoint_every;
         if due || last || stopped.is_some() || (made && every > 0 && checkpoint.state.update.is_multiple_of(every)) {
             check_files(data, checkpoint.state.update, &mut log, &progress, &mut replaced, processes)?;
-            log.sync()?;
-            checkpoint.state.log_bytes = log.bytes();
-            save(&checkpoint, LAST)?;
+            save_last(&mut checkpoint, &log)?;
         }
         if let Some(signal) = stopped {
             wait_for_all(processes)?;
@@ -314,7 +320,7 @@ fn validated<T: Task>(
     let (clock, first) = (Instant::now(), run.processes.is_first());
     let found = if first { validate(&checkpoint.theta)? } else { Validation::none() };
     let value = of_first(run.processes, found.value)?;
-    checkpoint.state.validation_owed = false;
+    checkpoint.state.validation_owed = None;
     checkpoint.state.seconds += clock.elapsed().as_secs_f64();
     let better = remember(checkpoint, value, config.higher_is_better, due);
     log.write(&validation_event(&checkpoint.state, found.found, better))?;

@@ -76,7 +76,7 @@ impl Validator {
         }
         let bits = |sum: f64| sum / tokens.max(1) as f64 / LN_2;
         let bleu = match self.bleu && !self.sources.is_empty() {
-            true => Some(within("translations to validate on", LOWER, || self.bleu(model, theta))??),
+            true => Some(self.bleu(model, theta)?),
             false => None,
         };
         Ok(self.found(bits(loss), bits(nll), bleu))
@@ -112,7 +112,7 @@ impl Validator {
 }
 
 /// What less memory wants.
-const LOWER: &str = "lower training.max_tokens, or for BLEU validation.beam";
+const LOWER: &str = "a new run may have a smaller training.max_tokens";
 
 /// BLEU of text that sacrebleu's `tokenizer` splits into words: `none` where it is tokenised already.
 fn bleu(hypotheses: &[String], references: &[String], tokenizer: Tokenizer) -> Result<f64> {
