@@ -320,10 +320,9 @@ fn what_is_left_out_is_counted_and_named() {
         assert!(notes.contains(part), "{part}: {notes}");
     }
     // However short a run is, its log has the loss of training.
-    let log = std::fs::read_to_string(lab.path("resized/log.jsonl")).unwrap();
-    let events: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = lab.events("resized");
     let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
-    assert_eq!((names, &events[0]["pictures"]), (vec!["update", "validation"], &serde_json::json!(3)), "{log}");
+    assert_eq!((names, &events[0]["pictures"]), (vec!["update", "validation"], &serde_json::json!(3)), "{events:?}");
 }
 
 /// Ten classes that differ in where a bar is: a small network with normalisation learns them in some dozen updates.

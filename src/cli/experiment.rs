@@ -119,8 +119,8 @@ impl ExperimentArgs {
         for run in runs {
             outcomes.extend(runner.ended(run)?);
         }
-        let (plan_file, reading) = (self.plan.display(), self.reading.arguments());
-        let data: String = ["DATA".to_string()].into_iter().chain(reading).collect::<Vec<_>>().join(" ");
+        let plan_file = self.plan.display();
+        let data = [vec!["DATA".to_string()], self.reading.arguments()].concat().join(" ");
         let command = format!("nmt experiment {plan_file} --data {data} --output RUNS --report {}", report.display());
         let found = machine::machine();
         let processor = found.processor.unwrap_or_else(|| "unknown processor".into());
@@ -217,9 +217,10 @@ impl<'a> Runner<'a> {
             return Err(other(&format!("other data than {}", self.data.display())));
         }
         let place = folder.join(Outcome::FILE).display().to_string();
-        let of_outcome = |text: &String| RunConfig::parse_saved(run.task, text, &place);
-        let saved =
-            saved.map_or_else(|| outcome.config.as_ref().map(of_outcome).transpose(), |saved| Ok(Some(saved)))?;
+        let saved = match (saved, &outcome.config) {
+            (None, Some(text)) => Some(RunConfig::parse_saved(run.task, text, &place)?),
+            (saved, _) => saved,
+        };
         if let Some(saved) = saved
             && let Some(difference) = config.difference(&saved, run.init.is_some())?
         {

@@ -51,10 +51,9 @@ impl Fingerprints {
             }
             (Fingerprints::Named(named), Fingerprints::Joined(joined))
             | (Fingerprints::Joined(joined), Fingerprints::Named(named)) => {
-                let is_all_of =
-                    |named: &BTreeMap<String, String>| named.values().all(|hash| joined.contains(hash.as_str()));
+                let has_all = named.values().all(|hash| joined.contains(hash.as_str()));
                 let without = named.values().fold(joined.clone(), |rest, hash| rest.replacen(hash.as_str(), "", 1));
-                joined.is_empty() || is_all_of(named) || without.is_empty()
+                joined.is_empty() || has_all || without.is_empty()
             }
             (Fingerprints::Joined(ours), Fingerprints::Joined(theirs)) => {
                 ours.is_empty() || theirs.is_empty() || ours == theirs

@@ -7,6 +7,7 @@ use toml::Value;
 
 use crate::config::{Compute, Config, Configuration, differences};
 use crate::error::Result;
+use crate::files;
 use crate::vision::VisionConfig;
 
 /// What is trained.
@@ -57,10 +58,7 @@ impl RunConfig {
     /// # Errors
     /// As [`Configuration::load`].
     pub fn load_saved(task: Trained, path: &Path) -> Result<RunConfig> {
-        Ok(match task {
-            Trained::Translation => RunConfig::Translation(Box::new(Config::load_saved(path)?)),
-            Trained::Vision => RunConfig::Vision(Box::new(VisionConfig::load_saved(path)?)),
-        })
+        RunConfig::parse_saved(task, &files::read_text(path)?, &path.display().to_string())
     }
 
     /// Read what [`RunConfig::to_toml`] made; `place` names it in errors.

@@ -171,13 +171,7 @@ impl GradInitConfig {
                 return Err(Error::usage(format!("gradinit.{key} has to be above 0, found {value}"), ""));
             }
         }
-        check_adam("gradinit", self.beta1, self.beta2, self.min_scale)?;
-        if self.clip.is_nan() || self.clip < 0.0 {
-            return Err(Error::usage(
-                format!("gradinit.clip has to be 0 or more, found {}", self.clip),
-                "0: no clipping",
-            ));
-        }
+        check_adam("gradinit", self.beta1, self.beta2, self.min_scale, self.clip)?;
         if self.max_norm_scale.is_nan() || self.max_norm_scale < self.min_scale {
             let found = self.max_norm_scale;
             let message = format!("gradinit.max_norm_scale has to be gradinit.min_scale or more, found {found}");

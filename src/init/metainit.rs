@@ -73,13 +73,7 @@ impl MetaInitConfig {
                 return Err(Error::usage(format!("metainit.{key} has to be above 0, found {value}"), ""));
             }
         }
-        check_adam("metainit", self.beta1, self.beta2, self.min_scale)?;
-        if self.clip.is_nan() || self.clip < 0.0 {
-            return Err(Error::usage(
-                format!("metainit.clip has to be 0 or more, found {}", self.clip),
-                "0: no clipping",
-            ));
-        }
+        check_adam("metainit", self.beta1, self.beta2, self.min_scale, self.clip)?;
         if self.max_tokens == 0 {
             return Err(Error::usage("metainit.max_tokens has to be 1 or more, found 0", ""));
         }

@@ -26,8 +26,8 @@ pub fn rescale(layout: &Layout, theta0: &Tensor, scales: &Tensor) -> Tensor {
     Tensor::cat(&parts, 0)
 }
 
-/// Refuse an Adam of `section` whose corrections divide by 0, and a lower bound that turns weights around.
-pub(super) fn check_adam(section: &str, beta1: f64, beta2: f64, min_scale: f64) -> Result<()> {
+/// Refuse an Adam of `section` whose corrections divide by 0, a lower bound that turns weights around, and a clip that is no bound.
+pub(super) fn check_adam(section: &str, beta1: f64, beta2: f64, min_scale: f64, clip: f64) -> Result<()> {
     for (key, value) in [("beta1", beta1), ("beta2", beta2)] {
         if !(0.0..1.0).contains(&value) {
             let message = format!("{section}.{key} has to be at least 0 and below 1, found {value}");
@@ -36,6 +36,9 @@ pub(super) fn check_adam(section: &str, beta1: f64, beta2: f64, min_scale: f64) 
     }
     if !min_scale.is_finite() || min_scale < 0.0 {
         return Err(Error::usage(format!("{section}.min_scale has to be 0 or more, found {min_scale}"), ""));
+    }
+    if clip.is_nan() || clip < 0.0 {
+        return Err(Error::usage(format!("{section}.clip has to be 0 or more, found {clip}"), "0: no clipping"));
     }
     Ok(())
 }

@@ -88,16 +88,18 @@ impl OptimizerConfig {
             ));
         }
         let adam = self.kind != OptimizerKind::Sgd;
-        let least = |value: f64, least: f64| value.is_finite() && value >= least;
-        let wrong = [
-            ("beta1", self.beta1, "at least 0 and below 1", !adam || (0.0..1.0).contains(&self.beta1)),
-            ("beta2", self.beta2, "at least 0 and below 1", !adam || (0.0..1.0).contains(&self.beta2)),
-            ("epsilon", self.epsilon, "above 0", !adam || (least(self.epsilon, 0.0) && self.epsilon > 0.0)),
-            ("momentum", self.momentum, "at least 0 and below 1", adam || (0.0..1.0).contains(&self.momentum)),
-            ("weight_decay", self.weight_decay, "0 or more", least(self.weight_decay, 0.0)),
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        let epsilon = self.epsilon.is_finite() && self.epsilon > 0.0;
+        let decay = self.weight_decay.is_finite() && self.weight_decay >= 0.0;
+        let rules = [
+            ("beta1", self.beta1, "at least 0 and below 1", !adam || share(self.beta1)),
+            ("beta2", self.beta2, "at least 0 and below 1", !adam || share(self.beta2)),
+            ("epsilon", self.epsilon, "above 0", !adam || epsilon),
+            ("momentum", self.momentum, "at least 0 and below 1", adam || share(self.momentum)),
+            ("weight_decay", self.weight_decay, "0 or more", decay),
             ("clip_norm", self.clip_norm, "0 (no clipping) or more", self.clip_norm >= 0.0),
         ];
-        match wrong.into_iter().find(|(_, _, _, right)| !right) {
+        match rules.into_iter().find(|(_, _, _, right)| !right) {
             None => Ok(()),
             Some((key, value, expected, _)) => {
                 Err(Error::usage(format!("optimizer.{key} has to be {expected}, found {value}"), ""))

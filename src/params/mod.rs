@@ -229,7 +229,7 @@ impl Layout {
             let Ok(view) = tensors.tensor(&format!("{prefix}{name}")) else { return Ok(None) };
             if !matches!(view.dtype(), Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::BF16) {
                 let expected = format!("`{name}` of floating-point numbers");
-                let next = "they have diverged, or the file is damaged: use another checkpoint";
+                let next = "the file is damaged: use another checkpoint";
                 return Err(Error::content(&place, expected, format!("{:?}", view.dtype()), next));
             }
             tensor_from_view(&place, &view).map(Some)

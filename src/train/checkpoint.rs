@@ -86,6 +86,11 @@ pub struct State {
 }
 
 impl State {
+    /// Whether so many validations have brought no better one that the run ends; a patience of 0 has no end.
+    pub(super) fn is_out_of_patience(&self, patience: u64) -> bool {
+        patience > 0 && self.validations_since_best >= patience
+    }
+
     /// The next validation is the best one, whatever it comes to.
     pub fn forget_best(&mut self) {
         (self.best, self.validations_since_best) = (None, 0);

@@ -52,7 +52,7 @@ pub fn rehearse<T: Task, D: TrainingData<Batch = T::Batch>>(
 ) -> Result<Rehearsal> {
     let state = &checkpoint.state;
     let done = state.update;
-    let ended = config.patience > 0 && state.validations_since_best >= config.patience;
+    let ended = state.is_out_of_patience(config.patience);
     let batches = data.epoch(1)?;
     let Some(largest) = largest(data, &batches) else {
         return Err(Error::content("the training data", "at least one batch", "none", "give more text"));

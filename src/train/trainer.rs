@@ -140,7 +140,7 @@ pub fn train<T: Task, D: TrainingData<Batch = T::Batch>>(
         if state.update >= last_update || stops_here {
             break "stop after";
         }
-        if config.patience > 0 && state.validations_since_best >= config.patience {
+        if state.is_out_of_patience(config.patience) {
             break "patience";
         }
         if epoch_over {

@@ -64,7 +64,7 @@ impl VisionTrainArgs {
         let run = &self.run.output;
         let processes = Processes::join(self, threads)?;
         let resume = self.run.going_on(!self.network.is_empty())?;
-        let further = self.network.settings(&[setting("training.max_epochs", self.max_epochs)]);
+        let further = self.network.settings(&[setting(MAX_EPOCHS, self.max_epochs)]);
         let (config, began_with) =
             self.run.configuration::<VisionConfig>(resume, &self.network.config, &further, &MAY_CHANGE, &processes)?;
         let max_epochs = config.training.max_epochs;
